@@ -1,2 +1,3 @@
 export * from "./errors.js";
 export * from "./weight.js";
+export * from "./ops/kernels.js";

@@ -1,3 +1,4 @@
+import type { TensorInfo } from "@tensorflow/tfjs-core";
 import type { Weight } from "../weight.js";
 
 /**
@@ -32,82 +33,79 @@ export interface Conv2dGeometry {
   readonly layout: "nhwc" | "nwch";
 }
 
-/**
- * Keys and values of one sequence for all layers, in the memory of the backend that made it:
- * `keys[layer]` and `values[layer]` are `[kvHeads, capacity, headDim]`.
- */
-export interface HostKvCache {
+/** Sizes of a key-value cache: one per sequence, all layers. */
+export interface KvCacheShape {
+  readonly layers: number;
   readonly kvHeads: number;
   readonly headDim: number;
+  /** Tokens it can hold. */
   readonly capacity: number;
-  readonly keys: readonly Float32Array[];
-  readonly values: readonly Float32Array[];
 }
 
 /**
- * The kernels of a backend whose tensors are plain typed arrays (cpu reference, native; tensorflow through copies).
- * All matrices are row-major and dense; `out` arrays are given by the caller, have the exact size, and need not be zeroed;
- * they never alias the inputs. Shapes were checked by the ops.
+ * The kernels of a backend, over its own float arrays `F`, prepared weights `W` and caches `C`. All matrices are
+ * row-major and dense; `out` arrays are given by the caller, have the exact size, need not be zeroed, and never alias
+ * the inputs. Shapes were checked by the ops. Integer inputs and outputs are small and stay on the host.
  */
-export interface HostKernels {
+export interface Kernels<F, W, C> {
   /** For each i: `outs[i] = x · weights[i]ᵀ + biases[i]`. x `[rows, in]`, weights[i] `[out_i, in]`, outs[i] `[rows, out_i]`; all weights share one quantized x. */
   linear(
-    x: Float32Array,
+    x: F,
     rows: number,
-    weights: readonly Weight[],
-    biases: readonly (Float32Array | null)[],
-    outs: readonly Float32Array[],
+    weights: readonly W[],
+    biases: readonly (F | null)[],
+    outs: readonly F[],
     precision: Precision,
   ): void;
   /** Index of the largest element of each row of `x · weightᵀ`; ties give the lowest index. */
-  linearArgmax(x: Float32Array, rows: number, weight: Weight, out: Int32Array, precision: Precision): void;
+  linearArgmax(x: F, rows: number, weight: W, out: Int32Array, precision: Precision): void;
   /** Dequantized rows `ids` of `weight` `[vocab, dim]`; out `[ids.length, dim]`. */
-  embedding(ids: Int32Array, weight: Weight, out: Float32Array): void;
+  embedding(ids: Int32Array, weight: W, out: F): void;
   /** `out = gamma · x / sqrt(mean(x²) + eps)` over rows of `dim`. */
-  rmsNorm(x: Float32Array, gamma: Float32Array, eps: number, dim: number, out: Float32Array): void;
+  rmsNorm(x: F, gamma: F, eps: number, dim: number, out: F): void;
   /** `sum = x + residual; out = rmsNorm(sum)`. */
   addRmsNorm(
-    x: Float32Array,
-    residual: Float32Array,
-    gamma: Float32Array,
+    x: F,
+    residual: F,
+    gamma: F,
     eps: number,
     dim: number,
-    sum: Float32Array,
-    out: Float32Array,
+    sum: F,
+    out: F,
   ): void;
   /** `out = gamma · (x − mean) / sqrt(var + eps) + beta` over rows of `dim`. */
   layerNorm(
-    x: Float32Array,
-    gamma: Float32Array,
-    beta: Float32Array,
+    x: F,
+    gamma: F,
+    beta: F,
     eps: number,
     dim: number,
-    out: Float32Array,
+    out: F,
   ): void;
   /** `sum = x + residual; out = layerNorm(sum)`. */
   addLayerNorm(
-    x: Float32Array,
-    residual: Float32Array,
-    gamma: Float32Array,
-    beta: Float32Array,
+    x: F,
+    residual: F,
+    gamma: F,
+    beta: F,
     eps: number,
     dim: number,
-    sum: Float32Array,
-    out: Float32Array,
+    sum: F,
+    out: F,
   ): void;
   /**
    * Per head: RMS norm with `gamma` (null: none), then rotary embedding (half-split, "NeoX") at `positions[row]` with
    * inverse frequencies `theta^(-2i/headDim)`. x, out `[rows, heads · headDim]`.
    */
   headNormRope(
-    x: Float32Array,
-    gamma: Float32Array | null,
+    x: F,
+    gamma: F | null,
     positions: Int32Array,
     heads: number,
     headDim: number,
     eps: number,
     theta: number,
-    out: Float32Array,
+    out: F,
   ): void;
   /**
    * Causal grouped-query attention with caches. Writes the segment's keys and values `[rows, kvHeads · headDim]` at
@@ -115,38 +113,60 @@ export interface HostKernels {
    * `0…position + r - start`. q, out `[rows, heads · headDim]`; query head h uses kv head `floor(h · kvHeads / heads)`.
    */
   cachedAttention(
-    q: Float32Array,
-    k: Float32Array,
-    v: Float32Array,
-    segments: readonly AttentionSegment<HostKvCache>[],
+    q: F,
+    k: F,
+    v: F,
+    segments: readonly AttentionSegment<C>[],
     layer: number,
     heads: number,
     scale: number,
-    out: Float32Array,
+    out: F,
   ): void;
   /** Bidirectional attention inside blocks: rows `[offsets[b], offsets[b+1])` see each other. q, k, v, out `[rows, heads · headDim]`. */
   blockAttention(
-    q: Float32Array,
-    k: Float32Array,
-    v: Float32Array,
+    q: F,
+    k: F,
+    v: F,
     offsets: Int32Array,
     heads: number,
     headDim: number,
     scale: number,
-    out: Float32Array,
+    out: F,
   ): void;
-  add(a: Float32Array, b: Float32Array, out: Float32Array): void;
+  add(a: F, b: F, out: F): void;
   /** `out = gate · sigmoid(gate) · up`. */
-  siluMul(gate: Float32Array, up: Float32Array, out: Float32Array): void;
+  siluMul(gate: F, up: F, out: F): void;
   /** Exact GELU: `x/2 · (1 + erf(x/√2))`. */
-  gelu(x: Float32Array, out: Float32Array): void;
+  gelu(x: F, out: F): void;
   /** Convolution with weight `[outChannels, inChannels · kh · kw]` (source order in, kh, kw; 4-D source shape allowed), bias and activation. */
   conv2d(
-    x: Float32Array,
+    x: F,
     geometry: Conv2dGeometry,
-    weight: Weight,
-    bias: Float32Array | null,
-    out: Float32Array,
+    weight: W,
+    bias: F | null,
+    out: F,
     precision: Precision,
   ): void;
+}
+
+/**
+ * A tfjs backend seen from the ops: where its float data lie, how a weight or a cache gets there, and its kernels.
+ * `F` is Float32Array where tensors are typed arrays, a pointer with a length in WASM memory.
+ */
+export interface Device<F = unknown, W = unknown, C = unknown> {
+  /** Name of the tfjs backend. */
+  readonly name: string;
+  readonly kernels: Kernels<F, W, C>;
+  /** Copies a parameter vector (norm gain, bias) into the device's memory for the life of a layer. */
+  uploadVector(values: Float32Array): F;
+  releaseVector(vector: F): void;
+  /** Makes a weight usable by the kernels: in place where possible. @throws UnsupportedError for a dtype without kernels, BackendError when memory is out. */
+  prepareWeight(weight: Weight): W;
+  releaseWeight(weight: W): void;
+  createKvCache(shape: KvCacheShape): C;
+  releaseKvCache(cache: C): void;
+  /** The float data of a tfjs tensor of this backend. */
+  read(tensor: TensorInfo): F;
+  /** A new float32 tensor with uninitialised content and its data. */
+  allocate(shape: number[]): { readonly tensor: TensorInfo; readonly data: F };
 }
