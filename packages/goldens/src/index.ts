@@ -1,3 +1,10 @@
-export { goldensFolder, goldenVariants, readGoldenJson, sharedFolder, type GoldenCase, type GoldenVariant } from "./folders.js";
+export {
+  goldensFolder,
+  goldenVariants,
+  readGoldenJson,
+  sharedFolder,
+  type GoldenCase,
+  type GoldenVariant,
+} from "./folders.js";
 export { readTensors, type GoldenTensor } from "./tensors.js";
 export { ToleranceRules, compareTensor, type Comparison, type ToleranceRule } from "./tolerances.js";

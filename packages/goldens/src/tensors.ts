@@ -19,7 +19,10 @@ export function readTensors(path: string): Map<string, GoldenTensor> {
   const tensors = new Map<string, GoldenTensor>();
   for (const [name, entry] of Object.entries(header)) {
     if (name === "__metadata__") continue;
-    const bytes = file.subarray(8 + headerLength + entry.data_offsets[0], 8 + headerLength + entry.data_offsets[1]);
+    const bytes = file.subarray(
+      8 + headerLength + entry.data_offsets[0],
+      8 + headerLength + entry.data_offsets[1],
+    );
     const buffer = new Uint8Array(bytes).buffer; // copied: the data need not be aligned in the file
     tensors.set(name, { shape: entry.shape, data: elements(entry.dtype, buffer, name) });
   }

@@ -20,7 +20,8 @@ export class ToleranceRules {
   constructor(name: string) {
     const folder = goldensFolder(name);
     const path = folder === null ? null : join(folder, "tolerances.json");
-    this.#rules = path !== null && existsSync(path) ? readGoldenJson<{ rules: ToleranceRule[] }>(path).rules : [];
+    this.#rules =
+      path !== null && existsSync(path) ? readGoldenJson<{ rules: ToleranceRule[] }>(path).rules : [];
   }
 
   find(variant: string, caseName: string, tensor: string): ToleranceRule {

@@ -1,3 +1,19 @@
 export * from "./errors.js";
 export * from "./weight.js";
-export * from "./ops/kernels.js";
+export { isNode, nodeBuiltin } from "./platform.js";
+export { Runtime, type KvCache, type Vector } from "./runtime.js";
+export { Embedding, LinearLayer, QuantizedLinear, StandardLinear, forwardTogether } from "./linear.js";
+export { addLayerNorm, addRmsNorm, layerNorm, rmsNorm } from "./ops/norm.js";
+export { add, gelu, siluMul } from "./ops/elementwise.js";
+export {
+  blockAttention,
+  cachedAttention,
+  headNormRope,
+  type RopeOptions,
+  type SequenceRows,
+} from "./ops/attention.js";
+export { conv2d, convOutputSize, type Conv2dOptions } from "./ops/conv2d.js";
+export type { Activation, Device, Kernels, KvCacheShape, Precision } from "./ops/kernels.js";
+export { BACKENDS, selectDevice, type BackendName, type SelectedDevice } from "./backends/select.js";
+export * from "./formats/index.js";
+export { QUANTIZABLE, canDecode, dequantize, quantizeRows } from "./quantize/index.js";

@@ -13,7 +13,9 @@ interface NodeBuiltins {
 
 /** True in Node (and Electron's Node side), false in a browser. */
 export const isNode: boolean =
-  typeof process === "object" && typeof process.versions?.node === "string" && typeof process.getBuiltinModule === "function";
+  typeof process === "object" &&
+  typeof process.versions?.node === "string" &&
+  typeof process.getBuiltinModule === "function";
 
 /**
  * A Node built-in module, without an import statement that a browser bundler would have to resolve.

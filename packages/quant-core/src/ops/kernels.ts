@@ -64,35 +64,11 @@ export interface Kernels<F, W, C> {
   /** `out = gamma · x / sqrt(mean(x²) + eps)` over rows of `dim`. */
   rmsNorm(x: F, gamma: F, eps: number, dim: number, out: F): void;
   /** `sum = x + residual; out = rmsNorm(sum)`. */
-  addRmsNorm(
-    x: F,
-    residual: F,
-    gamma: F,
-    eps: number,
-    dim: number,
-    sum: F,
-    out: F,
-  ): void;
+  addRmsNorm(x: F, residual: F, gamma: F, eps: number, dim: number, sum: F, out: F): void;
   /** `out = gamma · (x − mean) / sqrt(var + eps) + beta` over rows of `dim`. */
-  layerNorm(
-    x: F,
-    gamma: F,
-    beta: F,
-    eps: number,
-    dim: number,
-    out: F,
-  ): void;
+  layerNorm(x: F, gamma: F, beta: F, eps: number, dim: number, out: F): void;
   /** `sum = x + residual; out = layerNorm(sum)`. */
-  addLayerNorm(
-    x: F,
-    residual: F,
-    gamma: F,
-    beta: F,
-    eps: number,
-    dim: number,
-    sum: F,
-    out: F,
-  ): void;
+  addLayerNorm(x: F, residual: F, gamma: F, beta: F, eps: number, dim: number, sum: F, out: F): void;
   /**
    * Per head: RMS norm with `gamma` (null: none), then rotary embedding (half-split, "NeoX") at `positions[row]` with
    * inverse frequencies `theta^(-2i/headDim)`. x, out `[rows, heads · headDim]`.
@@ -139,14 +115,7 @@ export interface Kernels<F, W, C> {
   /** Exact GELU: `x/2 · (1 + erf(x/√2))`. */
   gelu(x: F, out: F): void;
   /** Convolution with weight `[outChannels, inChannels · kh · kw]` (source order in, kh, kw; 4-D source shape allowed), bias and activation. */
-  conv2d(
-    x: F,
-    geometry: Conv2dGeometry,
-    weight: W,
-    bias: F | null,
-    out: F,
-    precision: Precision,
-  ): void;
+  conv2d(x: F, geometry: Conv2dGeometry, weight: W, bias: F | null, out: F, precision: Precision): void;
 }
 
 /**

@@ -1,0 +1,175 @@
+import { concat2d, slice2d, type Tensor2D } from "@tensorflow/tfjs-core";
+import type { KvCache, Runtime } from "@voxquant/quant-core";
+import type { EventLoopBreak } from "./event-loop.js";
+import type { Qwen3Decoder } from "./qwen3-decoder.js";
+import { traceTensor, type TraceSink } from "./trace.js";
+
+/** Why a generation ended: an end token, the token budget, or a guard that saw it repeat itself. */
+export type StopReason = "eos" | "length" | "repetition";
+
+export interface GenerationSequence {
+  /** Prompt as embeddings `[tokens, hidden]`, consumed. */
+  readonly embeds: Tensor2D;
+  readonly maxTokens: number;
+  /** Sees each generated token; a reason ends the sequence after it. */
+  readonly onToken?: (id: number) => "repetition" | undefined;
+}
+
+export interface GeneratedSequence {
+  /** Generated ids, with the final end token if there was one. */
+  readonly ids: number[];
+  readonly stopReason: StopReason;
+}
+
+export interface GenerateOptions {
+  readonly endIds: ReadonlySet<number>;
+  readonly pause: EventLoopBreak;
+  /** Traces the prompt's stages and `logits` of each step; for one sequence. */
+  readonly trace?: TraceSink;
+  readonly onPrefilled?: () => void;
+}
+
+/**
+ * Greedy decoding of several sequences in one pass: prompts are prefilled together without padding, then each step
+ * decodes one token of every sequence that still runs. Each result equals that sequence alone.
+ */
+export async function generateGreedy(
+  runtime: Runtime,
+  decoder: Qwen3Decoder,
+  sequences: readonly GenerationSequence[],
+  options: GenerateOptions,
+): Promise<GeneratedSequence[]> {
+  const { endIds, pause, trace } = options;
+  const results = sequences.map((): { ids: number[]; stopReason: StopReason } => ({
+    ids: [],
+    stopReason: "length",
+  }));
+  const caches: KvCache[] = [];
+  const logits: Float32Array[] | null = trace === undefined ? null : [];
+  try {
+    const lengths = sequences.map(({ embeds }) => embeds.shape[0]);
+    for (let i = 0; i < sequences.length; i++)
+      caches.push(decoder.createCache(lengths[i]! + sequences[i]!.maxTokens));
+    const positions = [...lengths];
+
+    let running = sequences.map((_, i) => i);
+    const next = new Map<number, number>();
+    for (const group of prefillGroups(lengths)) {
+      let total = 0;
+      const rows = group.map((i) => {
+        const start = total;
+        total += lengths[i]!;
+        return { cache: caches[i]!, start, count: lengths[i]!, position: 0 };
+      });
+      const embeds = runtime.run(() =>
+        concat2d(
+          group.map((i) => sequences[i]!.embeds),
+          0,
+        ),
+      );
+      for (const i of group) sequences[i]!.embeds.dispose();
+      const all = await decoder.forward(embeds, rows, pause, trace);
+      const last = decoder.pickRows(
+        all,
+        rows.map(({ start, count }) => start + count - 1),
+      );
+      all.dispose();
+      for (const part of decodeGroups(group)) {
+        const slice = runtime.run(() =>
+          slice2d(last, [group.indexOf(part[0]!), 0], [part.length, last.shape[1]]),
+        );
+        const ids = chooseToken(runtime, decoder, slice, logits);
+        slice.dispose();
+        part.forEach((i, at) => next.set(i, ids[at]!));
+      }
+      last.dispose();
+    }
+    options.onPrefilled?.();
+
+    for (;;) {
+      running = running.filter((i) => {
+        const { maxTokens, onToken } = sequences[i]!;
+        const result = results[i]!;
+        if (result.ids.length >= maxTokens) return false;
+        const id = next.get(i)!;
+        result.ids.push(id);
+        if (endIds.has(id)) {
+          result.stopReason = "eos";
+          return false;
+        }
+        const stop = onToken?.(id);
+        if (stop !== undefined) result.stopReason = stop;
+        return stop === undefined && result.ids.length < maxTokens;
+      });
+      if (running.length === 0) break;
+      for (const group of decodeGroups(running)) {
+        const rows = group.map((i, start) => ({
+          cache: caches[i]!,
+          start,
+          count: 1,
+          position: positions[i]!,
+        }));
+        const embeds = runtime.run(() => decoder.embedding.lookup(group.map((i) => next.get(i)!)));
+        const hidden = await decoder.forward(embeds, rows, pause);
+        const ids = chooseToken(runtime, decoder, hidden, logits);
+        hidden.dispose();
+        group.forEach((i, at) => {
+          positions[i]!++;
+          next.set(i, ids[at]!);
+        });
+      }
+    }
+  } finally {
+    for (const cache of caches) runtime.releaseKvCache(cache);
+  }
+  if (trace !== undefined && logits !== null) traceLogits(trace, logits);
+  return results;
+}
+
+/** Prompt rows per pass: enough to fill the machine, few enough to bound the memory of a batch's activations. */
+const PREFILL_ROWS = 1024;
+/** Rows per decode step. Up to here every backend uses its matrix × vector kernels, whose rows do not see each other. */
+const DECODE_ROWS = 8;
+
+/** Consecutive sequences whose prompts go through the decoder together. */
+function prefillGroups(lengths: readonly number[]): number[][] {
+  const groups: number[][] = [];
+  let rows = Infinity;
+  lengths.forEach((length, i) => {
+    if (rows + length > PREFILL_ROWS) {
+      groups.push([]);
+      rows = 0;
+    }
+    groups.at(-1)!.push(i);
+    rows += length;
+  });
+  return groups;
+}
+
+function decodeGroups(running: readonly number[]): number[][] {
+  const groups: number[][] = [];
+  for (let at = 0; at < running.length; at += DECODE_ROWS) groups.push(running.slice(at, at + DECODE_ROWS));
+  return groups;
+}
+
+/** The most likely token of each row; with `logits`, keeps the rows of a traced run too. */
+function chooseToken(
+  runtime: Runtime,
+  decoder: Qwen3Decoder,
+  hidden: Tensor2D,
+  logits: Float32Array[] | null,
+): ArrayLike<number> {
+  return runtime.run(() => {
+    if (logits !== null) {
+      traceTensor((_, { data }) => logits.push(data as Float32Array), "logits", decoder.head.forward(hidden));
+    }
+    return { ids: decoder.head.argmax(hidden) };
+  }).ids;
+}
+
+function traceLogits(trace: TraceSink, rows: readonly Float32Array[]): void {
+  const width = rows[0]?.length ?? 0;
+  const data = new Float32Array(rows.length * width);
+  rows.forEach((row, i) => data.set(row, i * width));
+  trace("logits", { shape: [rows.length, width], data });
+}

@@ -1,0 +1,172 @@
+import { getKernel, registerKernel, type NamedAttrMap, type TensorInfo } from "@tensorflow/tfjs-core";
+import type { AttentionSegment, Conv2dGeometry, Device, Precision } from "./kernels.js";
+import { convOutputSize } from "./conv2d.js";
+
+/** Attributes of our ops are live objects (weights, vectors, caches), which tfjs hands through untouched. */
+export type Attributes<T> = NamedAttrMap & T;
+
+export interface LinearAttributes {
+  weights: readonly unknown[];
+  biases: readonly unknown[];
+  outFeatures: readonly number[];
+  precision: Precision;
+}
+
+export interface NormAttributes {
+  gamma: unknown;
+  beta: unknown;
+  eps: number;
+}
+
+export interface RopeAttributes {
+  gamma: unknown;
+  positions: Int32Array;
+  heads: number;
+  headDim: number;
+  eps: number;
+  theta: number;
+}
+
+export interface CachedAttentionAttributes {
+  segments: readonly AttentionSegment<unknown>[];
+  layer: number;
+  heads: number;
+  scale: number;
+}
+
+export interface BlockAttentionAttributes {
+  offsets: Int32Array;
+  heads: number;
+  headDim: number;
+  scale: number;
+}
+
+export interface Conv2dAttributes {
+  geometry: Conv2dGeometry;
+  weight: unknown;
+  bias: unknown;
+  precision: Precision;
+}
+
+export interface EmbeddingAttributes {
+  ids: Int32Array;
+  weight: unknown;
+  dim: number;
+}
+
+type Inputs = Record<string, TensorInfo>;
+
+/** Registers our ops as tfjs kernels of the device's backend. Calling it again for the same backend does nothing. */
+export function registerOps(device: Device): void {
+  if (getKernel("VoxLinear", device.name) !== undefined) return;
+  const { kernels } = device;
+
+  function register<A>(
+    name: string,
+    run: (inputs: Inputs, attributes: A) => TensorInfo | TensorInfo[],
+  ): void {
+    registerKernel({
+      kernelName: name,
+      backendName: device.name,
+      kernelFunc: ({ inputs, attrs }) => run(inputs as Inputs, attrs as A),
+    });
+  }
+  /** One output of the shape of `like`. */
+  function sameShape(like: TensorInfo, run: (out: unknown) => void): TensorInfo {
+    const { tensor, data } = device.allocate(like.shape);
+    run(data);
+    return tensor;
+  }
+
+  register<LinearAttributes>("VoxLinear", ({ x }, { weights, biases, outFeatures, precision }) => {
+    const rows = x!.shape[0]!;
+    const outs = outFeatures.map((features) => device.allocate([rows, features]));
+    kernels.linear(
+      device.read(x!),
+      rows,
+      weights,
+      biases,
+      outs.map((out) => out.data),
+      precision,
+    );
+    return outs.map((out) => out.tensor);
+  });
+  register<EmbeddingAttributes>("VoxEmbedding", (_, { ids, weight, dim }) => {
+    const { tensor, data } = device.allocate([ids.length, dim]);
+    kernels.embedding(ids, weight, data);
+    return tensor;
+  });
+  register<NormAttributes>("VoxRmsNorm", ({ x }, { gamma, eps }) =>
+    sameShape(x!, (out) => kernels.rmsNorm(device.read(x!), gamma, eps, x!.shape.at(-1)!, out)),
+  );
+  register<NormAttributes>("VoxLayerNorm", ({ x }, { gamma, beta, eps }) =>
+    sameShape(x!, (out) => kernels.layerNorm(device.read(x!), gamma, beta, eps, x!.shape.at(-1)!, out)),
+  );
+  register<NormAttributes>("VoxAddRmsNorm", ({ x, residual }, { gamma, eps }) => {
+    const sum = device.allocate(x!.shape);
+    const out = device.allocate(x!.shape);
+    const dim = x!.shape.at(-1)!;
+    kernels.addRmsNorm(device.read(x!), device.read(residual!), gamma, eps, dim, sum.data, out.data);
+    return [sum.tensor, out.tensor];
+  });
+  register<NormAttributes>("VoxAddLayerNorm", ({ x, residual }, { gamma, beta, eps }) => {
+    const sum = device.allocate(x!.shape);
+    const out = device.allocate(x!.shape);
+    const dim = x!.shape.at(-1)!;
+    kernels.addLayerNorm(device.read(x!), device.read(residual!), gamma, beta, eps, dim, sum.data, out.data);
+    return [sum.tensor, out.tensor];
+  });
+  register<RopeAttributes>("VoxHeadNormRope", ({ x }, { gamma, positions, heads, headDim, eps, theta }) =>
+    sameShape(x!, (out) =>
+      kernels.headNormRope(device.read(x!), gamma, positions, heads, headDim, eps, theta, out),
+    ),
+  );
+  register<CachedAttentionAttributes>(
+    "VoxCachedAttention",
+    ({ q, k, v }, { segments, layer, heads, scale }) =>
+      sameShape(q!, (out) =>
+        kernels.cachedAttention(
+          device.read(q!),
+          device.read(k!),
+          device.read(v!),
+          segments,
+          layer,
+          heads,
+          scale,
+          out,
+        ),
+      ),
+  );
+  register<BlockAttentionAttributes>("VoxBlockAttention", ({ q, k, v }, { offsets, heads, headDim, scale }) =>
+    sameShape(q!, (out) =>
+      kernels.blockAttention(
+        device.read(q!),
+        device.read(k!),
+        device.read(v!),
+        offsets,
+        heads,
+        headDim,
+        scale,
+        out,
+      ),
+    ),
+  );
+  register("VoxAdd", ({ a, b }) =>
+    sameShape(a!, (out) => kernels.add(device.read(a!), device.read(b!), out)),
+  );
+  register("VoxSiluMul", ({ gate, up }) =>
+    sameShape(gate!, (out) => kernels.siluMul(device.read(gate!), device.read(up!), out)),
+  );
+  register("VoxGelu", ({ x }) => sameShape(x!, (out) => kernels.gelu(device.read(x!), out)));
+  register<Conv2dAttributes>("VoxConv2d", ({ x }, { geometry, weight, bias, precision }) => {
+    const { outHeight, outWidth } = convOutputSize(geometry);
+    const { batch, outChannels, layout } = geometry;
+    const shape =
+      layout === "nhwc"
+        ? [batch, outHeight, outWidth, outChannels]
+        : [batch, outWidth, outChannels, outHeight];
+    const { tensor, data } = device.allocate(shape);
+    kernels.conv2d(device.read(x!), geometry, weight, bias, data, precision);
+    return tensor;
+  });
+}
