@@ -83,14 +83,16 @@ export function weightByteLength(dtype: GgmlType, shape: readonly number[], name
     throw new FormatError(`${name}: row length ${row} is not a multiple of ${dtype}'s block of ${block}`);
   }
   const length = (elementCount(shape) / block) * bytes;
-  if (!Number.isSafeInteger(length)) throw new FormatError(`${name}: shape [${shape.join(", ")}] is too large`);
+  if (!Number.isSafeInteger(length))
+    throw new FormatError(`${name}: shape [${shape.join(", ")}] is too large`);
   return length;
 }
 
 /** The type with a GGUF type id. @throws UnsupportedError for an id that ggml removed or does not have yet. */
 export function ggmlTypeOfId(id: number, name = "tensor"): GgmlType {
   const type = TYPE_BY_ID.get(id);
-  if (type === undefined) throw new UnsupportedError(`${name}: ggml type id ${id} is unknown or was removed from ggml`);
+  if (type === undefined)
+    throw new UnsupportedError(`${name}: ggml type id ${id} is unknown or was removed from ggml`);
   return type;
 }
 

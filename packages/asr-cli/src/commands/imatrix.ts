@@ -1,0 +1,58 @@
+import type { Argv, CommandModule, InferredOptionTypes } from "yargs";
+import { UsageError } from "../exit.js";
+import { expandGlob } from "../glob.js";
+import { resolveModel } from "../model-path.js";
+import { flag, repeatable, text } from "../options.js";
+import { checkWritable } from "../output.js";
+import { startProgress } from "../progress.js";
+import type { Session } from "../session.js";
+
+const options = {
+  model: text("model folder or file (unquantized, best)"),
+  audio: repeatable("an audio file or pattern; may be given several times"),
+  output: text("the importance matrix to write (.gguf)", { alias: "o", demandOption: true }),
+  language: text("the language spoken (default: recognised)"),
+  force: flag("overwrite an existing output"),
+  quiet: flag("no progress or notes"),
+} as const;
+
+export type ImatrixArguments = InferredOptionTypes<typeof options> & { files?: string[] };
+
+export function imatrixCommand(session: Session): CommandModule<object, ImatrixArguments> {
+  return {
+    command: "imatrix [files..]",
+    describe: "Measure from audio which weights matter, for quantize --imatrix",
+    builder: (yargs: Argv) =>
+      yargs
+        .positional("files", { type: "string", array: true, describe: "audio files or patterns" })
+        .options(options) as unknown as Argv<ImatrixArguments>,
+    handler: (given) => imatrix(given, session),
+  };
+}
+
+async function imatrix(given: ImatrixArguments, { terminal, signal, env }: Session): Promise<void> {
+  const patterns = [...(given.files ?? []), ...(given.audio ?? [])];
+  const files: string[] = [];
+  for (const pattern of patterns) files.push(...(await expandGlob(pattern)));
+  if (files.length === 0) throw new UsageError("no audio: name the recordings to measure with");
+  await checkWritable(given.output, given.force);
+  const model = resolveModel(given.model, env);
+  const { collectImatrix } = await import("@voxquant/asr-model");
+  const progress = startProgress(terminal, "Measuring", "audio");
+  try {
+    const { tensors, audioSeconds } = await collectImatrix(model, files, {
+      output: given.output,
+      force: given.force,
+      signal,
+      ...(given.language === undefined ? {} : { language: given.language }),
+      onProgress: ({ secondsDone, secondsTotal }) => progress.update(secondsDone, secondsTotal),
+      onWarning: (message) => terminal.warn(message),
+    });
+    progress.stop();
+    terminal.result(
+      `${given.output}: ${tensors} tensors measured on ${audioSeconds.toFixed(1)} s of audio\n`,
+    );
+  } finally {
+    progress.stop();
+  }
+}

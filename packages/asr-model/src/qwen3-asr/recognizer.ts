@@ -1,0 +1,91 @@
+import { ConfigError } from "@voxquant/quant-core";
+import type {
+  AsrModel,
+  AudioInput,
+  PartialTranscript,
+  StreamedText,
+  StreamOptions,
+  TranscribeOptions,
+} from "../asr-model.js";
+import { LinkedAbort } from "../linked-abort.js";
+import { partialTranscripts } from "../partial-transcripts.js";
+import type { Transcript } from "../transcript.js";
+import { transcribe } from "../transcriber.js";
+import type { Qwen3AsrModel } from "./model.js";
+import { streamTranscripts } from "./stream.js";
+
+/** A Qwen3-ASR model as an AsrModel. */
+export class Qwen3AsrRecognizer implements AsrModel {
+  readonly family = "qwen3-asr";
+  readonly backend: string;
+  readonly #model: Qwen3AsrModel;
+  readonly #loadMs: number;
+  readonly #calls = new Map<LinkedAbort, Promise<unknown>>();
+  #disposed = false;
+
+  constructor(model: Qwen3AsrModel, backend: string, loadMs: number) {
+    this.#model = model;
+    this.backend = backend;
+    this.#loadMs = loadMs;
+  }
+
+  get location(): string {
+    return this.#model.location;
+  }
+
+  get languages(): readonly string[] {
+    return this.#model.config.languages;
+  }
+
+  get weights(): string {
+    return this.#model.weightSummary;
+  }
+
+  transcribe(audio: AudioInput, options: TranscribeOptions = {}): Promise<Transcript> {
+    return this.#call(options.signal, async (signal) => {
+      await this.#model.verifyUnchanged();
+      return transcribe(this.#model, audio, { ...options, signal }, this.#loadMs);
+    });
+  }
+
+  transcribeIterator(audio: AudioInput, options: TranscribeOptions = {}): AsyncIterable<PartialTranscript> {
+    return partialTranscripts(options, (reporting) => this.transcribe(audio, reporting));
+  }
+
+  async *transcribeStream(
+    pcm: AsyncIterable<Float32Array>,
+    options: StreamOptions = {},
+  ): AsyncGenerator<StreamedText, void, undefined> {
+    const stream = streamTranscripts(pcm, options, this.#model.tokenizer, (piece, signal) =>
+      this.#call(signal, (either) => this.#model.recognize([piece], { signal: either })),
+    );
+    await this.#call(options.signal, () => this.#model.verifyUnchanged());
+    yield* stream;
+  }
+
+  async dispose(): Promise<void> {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    for (const call of this.#calls.keys()) call.abort(this.#disposedError());
+    await Promise.allSettled(this.#calls.values());
+    await this.#model.dispose();
+  }
+
+  #disposedError(): ConfigError {
+    return new ConfigError(`${this.location}: the model was disposed of; load it again to go on`);
+  }
+
+  /** Runs work with a signal that is aborted by the caller's and by dispose. */
+  async #call<T>(signal: AbortSignal | undefined, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    if (this.#disposed) throw this.#disposedError();
+    const call = new LinkedAbort(signal);
+    const result = work(call.signal);
+    this.#calls.set(call, result);
+    try {
+      return await result;
+    } finally {
+      this.#calls.delete(call);
+      call.release();
+    }
+  }
+}

@@ -1,0 +1,132 @@
+#include "attention.h"
+
+#include <string.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "dispatch.h"
+#include "thread_pool.h"
+
+namespace voxquant {
+namespace {
+
+constexpr int64_t kKeyTile = 64;
+
+// Fewer query vectors than this against one key head are attended one token at a time.
+constexpr int64_t kTileLanes = 8;
+
+// Query vectors of one block of lanes against the keys of one head, in the manner of flash attention: scores of a tile of
+// keys with queries in lanes, running maximum and sum, then the values accumulate. `query(lane)` and `target(lane)` give
+// the vectors, `seen(lane)` how many keys a lane sees.
+template <class Query, class Target, class Seen>
+void attendTile(int lanes, const float* keys, const float* values, int64_t stride, int64_t headDim, float scale, bool causal,
+                int64_t tokens, Query&& query, Target&& target, Seen&& seen) {
+  const int64_t width = isa().lanes;
+  float* memory = static_cast<float*>(scratch(kScratchTile, (headDim * width * 3 + (kKeyTile + 3) * width) * 4));
+  float *packed = memory, *sum = packed + headDim * width, *rows = sum + headDim * width, *scores = rows + headDim * width;
+  float *top = scores + kKeyTile * width, *total = top + width, *factor = total + width;
+  memset(memory, 0, (size_t)((headDim * width * 3 + (kKeyTile + 3) * width) * 4));
+  int64_t visible[64];
+  for (int lane = 0; lane < lanes; lane++) {
+    const float* from = query(lane);
+    for (int64_t i = 0; i < headDim; i++) rows[lane * headDim + i] = from[i] * scale;
+  }
+  isa().packF32(rows, headDim, lanes, headDim, packed);
+  for (int64_t lane = 0; lane < width; lane++) top[lane] = -1e30f;
+  for (int64_t t = 0; t < tokens; t += kKeyTile) {
+    const int count = (int)std::min(kKeyTile, tokens - t);
+    bool partial = false;
+    if (causal) {
+      for (int64_t lane = 0; lane < width; lane++) {
+        visible[lane] = lane < lanes ? seen((int)lane) - t : count;
+        partial = partial || visible[lane] < count;
+      }
+    }
+    isa().tileF32(packed, headDim, keys + t * stride, stride, 1, count, lanes, scores, false);
+    isa().softmaxTile(scores, count, partial ? visible : nullptr, top, total, factor);
+    if (t > 0) isa().scaleTile(sum, headDim, factor);
+    isa().tileF32(scores, count, values + t * stride, 1, stride, (int)headDim, lanes, sum, true);
+  }
+  for (int64_t lane = 0; lane < width; lane++) factor[lane] = total[lane] > 0 ? 1.0f / total[lane] : 0.0f;
+  isa().scaleTile(sum, headDim, factor);
+  isa().storeTile(sum, (int)headDim, lanes, nullptr, kActNone, rows, headDim);
+  for (int lane = 0; lane < lanes; lane++) memcpy(target(lane), rows + lane * headDim, (size_t)headDim * 4);
+}
+
+struct Task {
+  int64_t segment, head, begin, end;  // query vectors (row-major by row, then head of the group)
+};
+
+}  // namespace
+
+void cachedAttention(const float* q, const float* k, const float* v, const AttentionSegment* segments, int64_t segmentCount,
+                     int64_t heads, int64_t kvHeads, int64_t headDim, float scale, float* out) {
+  int64_t rows = 0, pairs = 0;
+  for (int64_t s = 0; s < segmentCount; s++) {
+    rows += segments[s].count;
+    pairs += segments[s].count * (segments[s].position + (segments[s].count + 1) / 2);
+  }
+  parallelFor(segmentCount * kvHeads, (double)(rows * kvHeads * headDim) * 0.8, [&](int64_t task) {
+    const AttentionSegment& segment = segments[task / kvHeads];
+    const int64_t head = task % kvHeads;
+    for (int64_t r = 0; r < segment.count; r++) {
+      const int64_t from = ((segment.start + r) * kvHeads + head) * headDim;
+      const int64_t to = (head * segment.capacity + segment.position + r) * headDim;
+      memcpy(segment.keys + to, k + from, (size_t)headDim * 4);
+      memcpy(segment.values + to, v + from, (size_t)headDim * 4);
+    }
+  });
+
+  const int64_t width = isa().lanes;
+  std::vector<Task> tasks;
+  for (int64_t s = 0; s < segmentCount; s++) {
+    for (int64_t head = 0; head < kvHeads; head++) {
+      const int64_t first = (head * heads + kvHeads - 1) / kvHeads, group = ((head + 1) * heads + kvHeads - 1) / kvHeads - first;
+      const int64_t vectors = segments[s].count * group;
+      if (vectors == 0) continue;
+      const int64_t step = segments[s].count == 1 || vectors < kTileLanes ? group : width;
+      for (int64_t begin = 0; begin < vectors; begin += step) tasks.push_back({s, head, begin, std::min(vectors, begin + step)});
+    }
+  }
+  parallelFor((int64_t)tasks.size(), (double)(pairs * heads * headDim) * 0.08, [&](int64_t index) {
+    const Task& task = tasks[index];
+    const AttentionSegment& segment = segments[task.segment];
+    const int64_t first = (task.head * heads + kvHeads - 1) / kvHeads;
+    const int64_t group = ((task.head + 1) * heads + kvHeads - 1) / kvHeads - first;
+    const float* keys = segment.keys + task.head * segment.capacity * headDim;
+    const float* values = segment.values + task.head * segment.capacity * headDim;
+    auto offset = [&](int64_t vector) { return ((segment.start + vector / group) * heads + first + vector % group) * headDim; };
+    if (segment.count == 1 || segment.count * group < kTileLanes) {
+      const int64_t at = offset(task.begin), seen = segment.position + task.begin / group + 1;
+      isa().attendToken(q + at, keys, values, seen, headDim, (int)group, headDim, scale, out + at);
+      return;
+    }
+    const int64_t tokens = segment.position + (task.end - 1) / group + 1;
+    attendTile((int)(task.end - task.begin), keys, values, headDim, headDim, scale, true, tokens,
+               [&](int lane) { return q + offset(task.begin + lane); }, [&](int lane) { return out + offset(task.begin + lane); },
+               [&](int lane) { return segment.position + (task.begin + lane) / group + 1; });
+  });
+}
+
+void blockAttention(const float* q, const float* k, const float* v, const int32_t* offsets, int64_t blocks, int64_t heads,
+                    int64_t headDim, float scale, float* out) {
+  const int64_t width = isa().lanes, stride = heads * headDim;
+  std::vector<Task> tasks;
+  double pairs = 0;
+  for (int64_t b = 0; b < blocks; b++) {
+    const int64_t begin = offsets[b], end = offsets[b + 1];
+    pairs += (double)(end - begin) * (double)(end - begin);
+    for (int64_t head = 0; head < heads; head++)
+      for (int64_t row = begin; row < end; row += width) tasks.push_back({b, head, row, std::min(end, row + width)});
+  }
+  parallelFor((int64_t)tasks.size(), pairs * (double)(heads * headDim) * 0.05, [&](int64_t index) {
+    const Task& task = tasks[index];
+    const int64_t begin = offsets[task.segment], column = task.head * headDim;
+    attendTile((int)(task.end - task.begin), k + begin * stride + column, v + begin * stride + column, stride, headDim, scale, false,
+               offsets[task.segment + 1] - begin, [&](int lane) { return q + (task.begin + lane) * stride + column; },
+               [&](int lane) { return out + (task.begin + lane) * stride + column; }, [](int) { return int64_t(0); });
+  });
+}
+
+}  // namespace voxquant

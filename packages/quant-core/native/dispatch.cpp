@@ -1,0 +1,170 @@
+#include "dispatch.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <atomic>
+#include <vector>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+namespace voxquant {
+namespace {
+
+#if defined(__x86_64__)
+struct Features {
+  bool avx2 = false, avx512 = false, bf16 = false;
+};
+
+// What the CPU has and the operating system saves on a context switch.
+Features detect() {
+  Features features;
+  unsigned a, b, c, d;
+  if (!__get_cpuid(1, &a, &b, &c, &d)) return features;
+  const bool osxsave = c >> 27 & 1, fma = c >> 12 & 1, f16c = c >> 29 & 1;
+  if (!osxsave) return features;
+  uint32_t low, high;
+  asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return features;
+  features.avx2 = (low & 6) == 6 && fma && f16c && (b >> 5 & 1);
+  const bool f = b >> 16 & 1, dq = b >> 17 & 1, bw = b >> 30 & 1, vl = b >> 31 & 1, vnni = c >> 11 & 1;
+  features.avx512 = features.avx2 && (low & 0xe6) == 0xe6 && f && dq && bw && vl && vnni;
+  if (features.avx512 && __get_cpuid_count(7, 1, &a, &b, &c, &d)) features.bf16 = a >> 5 & 1;
+  return features;
+}
+#endif
+
+const std::vector<const Isa*>& levels() {
+  static const std::vector<const Isa*> found = [] {
+    std::vector<const Isa*> list = {isaBaseline()};
+#if defined(__x86_64__)
+    const Features features = detect();
+    if (features.avx2) list.push_back(isaAvx2());
+    if (features.avx512) list.push_back(isaAvx512());
+    if (features.bf16) list.push_back(isaAvx512Bf16());
+#endif
+    return list;
+  }();
+  return found;
+}
+
+std::atomic<const Isa*> gIsa{nullptr};
+
+// Where a type's half-precision fields lie in its block.
+void setScales(int32_t dtype, uint8_t* block) {
+  auto half = [&](int at, uint16_t bits) { memcpy(block + at, &bits, 2); };
+  switch (dtype) {
+    case Q4_1: case Q5_1: case Q4_K: case Q5_K: half(0, 0x2c10); half(2, 0x2a03); break;
+    case Q2_K: half(80, 0x2c10); half(82, 0x2a03); break;
+    case Q3_K: half(108, 0x2c10); break;
+    case Q6_K: half(208, 0x2c10); break;
+    case TQ1_0: half(52, 0x2c10); break;
+    case TQ2_0: half(64, 0x2c10); break;
+    case MXFP4: block[0] = 125; break;
+    default: half(0, 0x2c10);
+  }
+}
+
+bool close(const float* a, const float* b, int n, float limit) {
+  for (int i = 0; i < n; i++)
+    if (!(fabsf(a[i] - b[i]) <= limit)) return false;
+  return true;
+}
+
+}  // namespace
+
+const Isa& isa() {
+  const Isa* level = gIsa.load(std::memory_order_acquire);
+  if (!level) {
+    level = levels().back();
+    gIsa.store(level, std::memory_order_release);
+  }
+  return *level;
+}
+
+int isaCount() { return (int)levels().size(); }
+const Isa* isaAt(int index) { return levels()[index]; }
+
+bool setIsa(const char* name) {
+  for (auto level = levels().rbegin(); level != levels().rend(); ++level) {
+    if (strcmp((*level)->name, name) == 0 || (strcmp(name, "avx512") == 0 && strncmp((*level)->name, "avx512", 6) == 0)) {
+      gIsa.store(*level, std::memory_order_release);
+      return true;
+    }
+  }
+  return false;
+}
+
+const char* checkIsa(const Isa* level) {
+  static const int32_t kTypes[] = {F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS, TQ1_0, TQ2_0, MXFP4};
+  const Isa* reference = isaBaseline();
+  constexpr int n = 256;
+  float x[n];
+  uint32_t seed = 12345;
+  for (float& value : x) value = (float)(int32_t)(seed = seed * 1664525u + 1013904223u) * 0x1p-31f;
+  alignas(64) static thread_local uint8_t bytes[n * 4], scratchRow[n * 8];
+  std::vector<uint8_t> arrays(64 << 10);
+  for (int32_t dtype : kTypes) {
+    const TypeTraits* traits = traitsOf(dtype);
+    const int64_t rowBytes = n / traits->block * traits->bytes;
+    for (int64_t i = 0; i < rowBytes; i++) bytes[i] = (uint8_t)((seed = seed * 1664525u + 1013904223u) >> 24);
+    if (traits->group == 0) {  // finite values: bits of x
+      for (int i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, &x[n - 1 - i], 4);
+        const uint16_t top = dtype == F16 ? (uint16_t)(0x3800 | (bits & 0x83ff)) : (uint16_t)(bits >> 16);
+        if (dtype == F32) memcpy(bytes + 4 * i, &bits, 4);
+        else memcpy(bytes + 2 * i, &top, 2);
+      }
+    } else {
+      for (int64_t b = 0; b < n / traits->block; b++) setScales(dtype, bytes + b * traits->bytes);
+    }
+    const WeightMatrix weight = {dtype, 1, n, bytes, rowBytes, traits};
+    float results[2][2], size = 0, values[n];
+    reference->dequantize(dtype, bytes, n, values);
+    for (int i = 0; i < n; i++) size += fabsf(values[i] * x[i]);
+    for (int which = 0; which < 2; which++) {
+      const Isa* tested = which ? level : reference;
+      memset(arrays.data(), 0, arrays.size());
+      float* at = reinterpret_cast<float*>(arrays.data());
+      GemvInput input = {};
+      input.rows = 1;
+      input.n = input.padded = n;
+      input.x = x;
+      input.d = at;
+      input.sums16 = at + 64;
+      input.sums32 = at + 128;
+      input.lanes = at + 192;
+      input.quads = reinterpret_cast<int32_t*>(at + 512);
+      input.q = reinterpret_cast<int8_t*>(at + 1024);
+      tested->quantizeRow(x, n, n, input.q, input.d, input.quads, input.sums16, input.sums32);
+      for (int b = 0; b < n / 32; b++)
+        for (int j = 0; j < 8; j++) input.lanes[b * 8 + j] = input.d[b];
+      for (int shift = 0; shift < 8; shift++) {
+        input.offsets[shift] = reinterpret_cast<int32_t*>(at + 2048 + shift * 64);
+        for (int j = 0; j < n / 4; j++) input.offsets[shift][j] = -input.quads[j] * (1 << shift);
+      }
+      if (traits->group) tested->gemvFast(weight, 0, 1, input, &results[which][0], 1, scratchRow);
+      else results[which][0] = 0;
+      for (int g = 0; g < n / 16; g++) {
+        input.sums16[g] = 0;
+        for (int j = 0; j < 16; j++) input.sums16[g] += x[16 * g + j];
+      }
+      for (int g = 0; g < n / 32; g++) input.sums32[g] = input.sums16[2 * g] + input.sums16[2 * g + 1];
+      tested->gemvExact(weight, 0, 1, input, &results[which][1], 1, scratchRow);
+    }
+    if (!close(results[0], results[1], 2, 1e-5f * size + 1e-6f)) {
+      static thread_local char message[160];
+      snprintf(message, sizeof message, "%s: ggml type %d gives %g and %g, the baseline %g and %g", level->name, (int)dtype,
+               (double)results[1][0], (double)results[1][1], (double)results[0][0], (double)results[0][1]);
+      return message;
+    }
+  }
+  return nullptr;
+}
+
+}  // namespace voxquant

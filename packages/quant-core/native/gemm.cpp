@@ -1,0 +1,145 @@
+#include "gemm.h"
+
+#include <string.h>
+
+#include <algorithm>
+
+#include "thread_pool.h"
+
+namespace voxquant {
+namespace {
+
+// Inputs per pass over a panel of 48 outputs: the unpacked panel stays in L2, and long float sums are made of short ones.
+constexpr int64_t kDepthF32 = 1024;
+constexpr int64_t kDepthBf16 = 2048;
+
+int64_t roundUp(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
+
+void panelF32(const WeightMatrix& weight, int64_t begin, int64_t end, const PackedActivations& a, int64_t b0, int64_t b1, float* c) {
+  const int outs = (int)(end - begin);
+  const int lanes = isa().lanes;
+  const bool inPlace = weight.dtype == F32 && reinterpret_cast<uintptr_t>(weight.data) % 4 == 0;
+  for (int64_t k0 = 0; k0 < a.k; k0 += kDepthF32) {
+    const int64_t depth = std::min(kDepthF32, a.k - k0);
+    const float* panel;
+    int64_t stride;
+    if (inPlace) {
+      panel = reinterpret_cast<const float*>(weight.row(begin)) + k0;
+      stride = weight.in;
+    } else {
+      stride = depth;
+      float* unpacked = static_cast<float*>(scratch(kScratchPanel, kPanelOuts * depth * 4));
+      for (int o = 0; o < outs; o++) isa().dequantize(weight.dtype, weight.at(begin + o, k0), depth, unpacked + o * stride);
+      panel = unpacked;
+    }
+    for (int64_t b = b0; b < b1; b++)
+      isa().tileF32(a.f32(b, k0), depth, panel, stride, 1, outs, a.rowsOf(b), c + (b - b0) * kPanelOuts * lanes, k0 > 0);
+  }
+}
+
+void panelBf16(const WeightMatrix& weight, int64_t begin, int64_t end, const PackedActivations& a, int64_t b0, int64_t b1, float* c) {
+  const int outs = (int)(end - begin), padded = (int)roundUp(outs, 12);
+  const int lanes = isa().lanes;
+  for (int64_t k0 = 0; k0 < a.k; k0 += kDepthBf16) {
+    const int64_t depth = std::min(kDepthBf16, a.k - k0), stride = roundUp(depth, 2);
+    uint16_t* panel = static_cast<uint16_t*>(scratch(kScratchPanel, kPanelOuts * stride * 2));
+    for (int o = 0; o < padded; o++) {
+      uint16_t* row = panel + o * stride;
+      row[stride - 1] = 0;
+      if (o >= outs) {
+        memset(row, 0, 2 * (size_t)stride);
+      } else if (weight.dtype == BF16) {
+        memcpy(row, weight.at(begin + o, k0), 2 * (size_t)depth);
+      } else {
+        float* floats = static_cast<float*>(scratch(kScratchRow, depth * 4));
+        isa().dequantize(weight.dtype, weight.at(begin + o, k0), depth, floats);
+        isa().toBf16(floats, depth, row);
+      }
+    }
+    for (int64_t b = b0; b < b1; b++)
+      isa().tileBf16(a.bf16(b, k0), depth, panel, stride, padded, a.rowsOf(b), c + (b - b0) * kPanelOuts * lanes, k0 > 0);
+  }
+}
+
+void panelInt8(const WeightMatrix& weight, int64_t begin, int64_t end, const PackedActivations& a, int64_t b0, int64_t b1, float* c) {
+  const int outs = (int)(end - begin), padded = (int)roundUp(outs, 12);
+  const int64_t k = a.k, groups = k / weight.traits->group;
+  uint8_t* memory = static_cast<uint8_t*>(scratch(kScratchPanel, padded * (k + groups * 12)));
+  PanelInt8 panel;
+  panel.k = k;
+  panel.group = weight.traits->group;
+  panel.shifted = weight.traits->shifted;
+  panel.scales = reinterpret_cast<float*>(memory);
+  panel.shifts = panel.scales + padded * groups;
+  panel.sums = reinterpret_cast<int32_t*>(panel.shifts + padded * groups);
+  panel.codes = reinterpret_cast<int8_t*>(panel.sums + padded * groups);
+  for (int o = 0; o < outs; o++)
+    isa().unpack(weight.dtype, weight.row(begin + o), k, panel.codes + o * k, panel.scales + o * groups, panel.shifts + o * groups);
+  if (padded > outs) {
+    const int64_t missing = padded - outs;
+    memset(panel.codes + outs * k, 0, (size_t)(missing * k));
+    memset(panel.scales + outs * groups, 0, (size_t)(missing * groups) * 4);
+    memset(panel.shifts + outs * groups, 0, (size_t)(missing * groups) * 4);
+  }
+  isa().groupSums(panel.codes, padded * k, panel.group, panel.sums);
+  for (int64_t b = b0; b < b1; b++)
+    isa().tileInt8(a.int8(b), panel, padded, a.rowsOf(b), c + (b - b0) * kPanelOuts * isa().lanes);
+}
+
+}  // namespace
+
+GemmMode gemmMode(const WeightMatrix& weight, bool fast) {
+  if (!fast) return GemmMode::kF32;
+  if (weight.traits->group == 0) return isa().tileBf16 ? GemmMode::kBf16 : GemmMode::kF32;
+  return isa().tileInt8 ? GemmMode::kInt8 : GemmMode::kF32;
+}
+
+int PackedActivations::rowsOf(int64_t block) const {
+  return (int)std::min<int64_t>(isa().lanes, rows - block * isa().lanes);
+}
+
+const float* PackedActivations::f32(int64_t block, int64_t k0) const {
+  return reinterpret_cast<const float*>(data + block * blockBytes) + k0 * isa().lanes;
+}
+
+const uint16_t* PackedActivations::bf16(int64_t block, int64_t k0) const {
+  return reinterpret_cast<const uint16_t*>(data + block * blockBytes) + k0 * isa().lanes;
+}
+
+PackedInt8 PackedActivations::int8(int64_t block) const {
+  const int64_t lanes = isa().lanes;
+  PackedInt8 packed;
+  packed.d = reinterpret_cast<float*>(data + block * blockBytes);
+  packed.sums32 = packed.d + k / 32 * lanes;
+  packed.sums16 = packed.sums32 + k / 32 * lanes;
+  packed.codes = reinterpret_cast<uint8_t*>(packed.sums16 + k / 16 * lanes);
+  return packed;
+}
+
+int64_t PackedActivations::bytesPerBlock(GemmMode mode, int64_t k) {
+  const int64_t lanes = isa().lanes;
+  switch (mode) {
+    case GemmMode::kF32: return roundUp(k * lanes * 4, 64);
+    case GemmMode::kBf16: return roundUp((k + 1) / 2 * lanes * 4, 64);
+    case GemmMode::kInt8: return roundUp(k * lanes + k / 32 * lanes * 16, 64);
+  }
+  return 0;
+}
+
+void PackedActivations::pack(int64_t block, const float* x, int64_t stride) const {
+  switch (mode) {
+    case GemmMode::kF32: isa().packF32(x, stride, rowsOf(block), k, const_cast<float*>(f32(block, 0))); break;
+    case GemmMode::kBf16: isa().packBf16(x, stride, rowsOf(block), k, const_cast<uint16_t*>(bf16(block, 0))); break;
+    case GemmMode::kInt8: isa().packInt8(x, stride, rowsOf(block), k, int8(block)); break;
+  }
+}
+
+void gemmPanel(const WeightMatrix& weight, int64_t begin, int64_t end, const PackedActivations& a, int64_t b0, int64_t b1, float* c) {
+  switch (a.mode) {
+    case GemmMode::kF32: return panelF32(weight, begin, end, a, b0, b1, c);
+    case GemmMode::kBf16: return panelBf16(weight, begin, end, a, b0, b1, c);
+    case GemmMode::kInt8: return panelInt8(weight, begin, end, a, b0, b1, c);
+  }
+}
+
+}  // namespace voxquant

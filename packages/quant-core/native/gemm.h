@@ -1,0 +1,31 @@
+// GEMM drivers shared by linear layers and convolutions.
+#pragma once
+#include "linear.h"
+
+namespace voxquant {
+
+enum class GemmMode { kF32, kBf16, kInt8 };
+
+GemmMode gemmMode(const WeightMatrix& weight, bool fast);
+
+// Activations [rows, k] packed for tiles of a mode, in blocks of isa().lanes rows.
+struct PackedActivations {
+  GemmMode mode;
+  int64_t rows, k;
+  int64_t blockBytes;   // one block of lanes
+  uint8_t* data;
+
+  int64_t blocks() const { return (rows + isa().lanes - 1) / isa().lanes; }
+  int rowsOf(int64_t block) const;
+  const float* f32(int64_t block, int64_t k0) const;
+  const uint16_t* bf16(int64_t block, int64_t k0) const;
+  PackedInt8 int8(int64_t block) const;
+
+  static int64_t bytesPerBlock(GemmMode mode, int64_t k);
+  void pack(int64_t block, const float* x, int64_t stride) const;  // x: first row of the block
+};
+
+// c [blocks, outs padded to kPanelOuts, lanes]: products of weight rows [begin, end) with activation blocks [b0, b1).
+void gemmPanel(const WeightMatrix& weight, int64_t begin, int64_t end, const PackedActivations& a, int64_t b0, int64_t b1, float* c);
+
+}  // namespace voxquant

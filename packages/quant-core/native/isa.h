@@ -1,0 +1,103 @@
+// The table of kernels of one instruction set. Each ISA fills one in its own translation unit, compiled with its own
+// flags; everything else calls through the table. ISA files use no C++ library templates and no shared inline
+// functions, so that the linker can never pick a copy that the machine cannot run.
+#pragma once
+#include "types.h"
+
+namespace voxquant {
+
+constexpr int kGemvRows = 8;      // most activation rows that the matrix x vectors kernels take
+constexpr int kPanelOuts = 48;    // outputs per GEMM panel; a multiple of every tile height
+
+// Activations of a matrix x vectors call, all arrays with `rows` rows one after the other.
+struct GemvInput {
+  int rows;
+  int64_t n;        // inputs
+  int64_t padded;   // n rounded up to 256: row length of the arrays below; the rest is zero
+  const float* x;   // [rows, n] float32, always there
+  // fast: x rounded to int8 per 32
+  int8_t* q;        // [rows, padded]
+  float* d;         // [rows, padded / 32]
+  int32_t* quads;   // [rows, padded / 4] sums of 4 codes
+  int32_t* offsets[8];  // [rows, padded / 4] each: -(1 << index) * quads, or null where no weight asks for that offset
+  float* lanes;     // [rows, padded / 64, 16]: d of the two blocks of 64 elements, 8 times each
+  // per group sums of what the kernel multiplies with (d * sum of codes when fast, sum of x when exact)
+  float* sums16;    // [rows, padded / 16]
+  float* sums32;    // [rows, padded / 32]
+};
+
+// Activations of a GEMM packed for int8 tiles: blocks of `lanes` rows; missing rows are zero.
+struct PackedInt8 {
+  uint8_t* codes;   // [k / 4, lanes, 4], code + 128
+  float* d;         // [k / 32, lanes]
+  float* sums16;    // [k / 16, lanes] d * sum of codes
+  float* sums32;    // [k / 32, lanes]
+};
+
+// A panel of weights unpacked for int8 tiles.
+struct PanelInt8 {
+  int8_t* codes;    // [outs, k]
+  float* scales;    // [outs, k / group]
+  float* shifts;    // [outs, k / group], if shifted
+  int32_t* sums;    // [outs, k / group]: -128 * sum of codes
+  int64_t k;
+  int group;
+  bool shifted;
+};
+
+enum Act : int32_t { kActNone = 0, kActGelu = 1, kActSilu = 2 };
+
+struct Isa {
+  const char* name;
+  int lanes;        // activation rows per packed GEMM block
+
+  // One row (or part of it, whole blocks): int8 codes, scales and shifts per group.
+  void (*unpack)(int32_t dtype, const uint8_t* src, int64_t n, int8_t* codes, float* scales, float* shifts);
+  void (*dequantize)(int32_t dtype, const uint8_t* src, int64_t n, float* out);
+
+  // Matrix x vectors: out[row * stride + o - begin] for weight rows begin <= o < end. scratch: 8 * padded bytes.
+  void (*gemvExact)(const WeightMatrix& w, int64_t begin, int64_t end, const GemvInput& x, float* out, int64_t stride, void* scratch);
+  void (*gemvFast)(const WeightMatrix& w, int64_t begin, int64_t end, const GemvInput& x, float* out, int64_t stride, void* scratch);
+  // Rounds x [n] to q, d, quads, sums (padded parts zeroed); RNE(x * 127 / amax), d = amax / 127.
+  void (*quantizeRow)(const float* x, int64_t n, int64_t padded, int8_t* q, float* d, int32_t* quads, float* sums16, float* sums32);
+
+  // GEMM with activation rows in vector lanes: c[o, lane] (+)= sum over k of a[k, lane] * w[o * outStride + k * kStride].
+  // rows: lanes in use.
+  void (*packF32)(const float* x, int64_t stride, int rows, int64_t k, float* a);
+  void (*tileF32)(const float* a, int64_t k, const float* w, int64_t outStride, int64_t kStride, int outs, int rows, float* c, bool accumulate);
+  // null where the instruction set has no gain from them
+  void (*packInt8)(const float* x, int64_t stride, int rows, int64_t k, const PackedInt8& a);
+  void (*tileInt8)(const PackedInt8& a, const PanelInt8& w, int outs, int rows, float* c);
+  void (*groupSums)(const int8_t* codes, int64_t n, int group, int32_t* sums);  // -128 * sum of each group's codes
+  void (*packBf16)(const float* x, int64_t stride, int rows, int64_t k, uint16_t* a);  // [k / 2, lanes, 2]
+  void (*toBf16)(const float* x, int64_t n, uint16_t* out);
+  void (*tileBf16)(const uint16_t* a, int64_t k, const uint16_t* w, int64_t outStride, int outs, int rows, float* c, bool accumulate);
+  // out[lane * stride + o] = act(c[o, lane] + bias[o])
+  void (*storeTile)(const float* c, int outs, int rows, const float* bias, int32_t act, float* out, int64_t stride);
+
+  void (*add)(const float* a, const float* b, int64_t n, float* out);
+  void (*siluMul)(const float* gate, const float* up, int64_t n, float* out);
+  void (*gelu)(const float* x, int64_t n, float* out);
+  void (*silu)(const float* x, int64_t n, float* out);
+  void (*rmsNorm)(const float* x, const float* residual, const float* gamma, float eps, int64_t n, float* sum, float* out);
+  void (*layerNorm)(const float* x, const float* residual, const float* gamma, const float* beta, float eps, int64_t n, float* sum, float* out);
+  // x, out [headDim]; cosSin [headDim]: cosines, then sines. gamma may be null.
+  void (*normRope)(const float* x, const float* gamma, const float* cosSin, float eps, int64_t headDim, float* out);
+  // Online softmax over `keys` score rows s [keys, lanes]: updates running max m and sum l [lanes], turns s into weights,
+  // and gives the factor for what was accumulated before. visible[lane]: keys that the lane may see (null: all).
+  void (*softmaxTile)(float* s, int keys, const int64_t* visible, float* m, float* l, float* factor);
+  void (*scaleTile)(float* c, int64_t n, const float* factor);  // c [n, lanes] *= factor [lanes]
+  // One token's query heads of a group against keys and values [tokens, stride]: out [group, headDim]
+  void (*attendToken)(const float* q, const float* keys, const float* values, int64_t tokens, int64_t stride, int group, int64_t headDim, float scale, float* out);
+};
+
+const Isa* isaBaseline();
+#if defined(__x86_64__)
+const Isa* isaAvx2();
+const Isa* isaAvx512();      // F, BW, DQ, VL, VNNI
+const Isa* isaAvx512Bf16();  // the same with BF16 tiles
+void unpackAvx2(int32_t dtype, const uint8_t* src, int64_t n, int8_t* codes, float* scales, float* shifts);
+void dequantizeAvx2(int32_t dtype, const uint8_t* src, int64_t n, float* out);
+#endif
+
+}  // namespace voxquant

@@ -1,0 +1,169 @@
+// AVX2 with FMA and F16C. Integer dots by maddubs: |w| unsigned times sign(q, w); q is never -128, so that pairs stay
+// below the 16-bit saturation.
+#include <immintrin.h>
+#include <math.h>
+#include <string.h>
+
+#include "isa.h"
+
+namespace voxquant {
+namespace {
+
+typedef __m256 F;
+constexpr int W = 8;
+constexpr int kVectors = 2;
+constexpr int kTileOuts = 6;
+
+inline __m256i firstMask(int n) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+inline F load(const float* p) { return _mm256_loadu_ps(p); }
+inline void store(float* p, F v) { _mm256_storeu_ps(p, v); }
+inline F loadPart(const float* p, int n) { return _mm256_maskload_ps(p, firstMask(n)); }
+inline void storePart(float* p, F v, int n) { _mm256_maskstore_ps(p, firstMask(n), v); }
+inline F splat(float x) { return _mm256_set1_ps(x); }
+inline F add(F a, F b) { return _mm256_add_ps(a, b); }
+inline F sub(F a, F b) { return _mm256_sub_ps(a, b); }
+inline F mul(F a, F b) { return _mm256_mul_ps(a, b); }
+inline F div(F a, F b) { return _mm256_div_ps(a, b); }
+inline F fma(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
+inline F larger(F a, F b) { return _mm256_max_ps(a, b); }
+inline F smaller(F a, F b) { return _mm256_min_ps(a, b); }
+inline F magnitude(F a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
+inline F roundEven(F a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+inline F scaleByPower2(F a, F n) {
+  const __m256i exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+  return mul(a, _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23)));
+}
+inline F zeroBelow(F x, float limit, F value) { return _mm256_and_ps(value, _mm256_cmp_ps(x, splat(limit), _CMP_NLT_UQ)); }
+inline float sumLanes(F a) {
+  __m128 q = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+  q = _mm_add_ps(q, _mm_movehl_ps(q, q));
+  return _mm_cvtss_f32(_mm_add_ss(q, _mm_movehdup_ps(q)));
+}
+inline float largestLane(F a) {
+  __m128 q = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+  q = _mm_max_ps(q, _mm_movehl_ps(q, q));
+  return _mm_cvtss_f32(_mm_max_ss(q, _mm_movehdup_ps(q)));
+}
+inline float halfScalar(const uint8_t* p) {
+  uint16_t h;
+  memcpy(&h, p, 2);
+  return _cvtsh_ss(h);
+}
+inline F loadHalf(const uint8_t* p) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)p)); }
+inline F loadBf16(const uint8_t* p) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i*)p)), 16));
+}
+
+}  // namespace
+}  // namespace voxquant
+
+#include "vector_kernels.h"
+#include "gemv_avx2.h"
+
+namespace voxquant {
+namespace {
+
+void transpose8(F* r) {
+  F t[8];
+  for (int i = 0; i < 8; i += 2) {
+    t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
+    t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+  }
+  for (int i = 0; i < 8; i += 4) {
+    r[i] = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);
+    r[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xee);
+    r[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);
+    r[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xee);
+  }
+  for (int i = 0; i < 4; i++) {
+    t[i] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x20);
+    t[i + 4] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x31);
+  }
+  for (int i = 0; i < 8; i++) r[i] = t[i];
+}
+
+void packF32(const float* x, int64_t stride, int rows, int64_t k, float* a) {
+  for (int v = 0; v < kVectors; v++) {
+    for (int64_t i = 0; i < k; i += W) {
+      const int count = k - i < W ? (int)(k - i) : W;
+      F r[W];
+      for (int j = 0; j < W; j++) r[j] = v * W + j < rows ? loadPart(x + (v * W + j) * stride + i, count) : zero();
+      transpose8(r);
+      for (int j = 0; j < count; j++) store(a + (i + j) * kLanes + v * W, r[j]);
+    }
+  }
+}
+
+void storeTile(const float* c, int outs, int rows, const float* bias, int32_t act, float* out, int64_t stride) {
+  for (int o = 0; o < outs; o += W) {
+    const int count = outs - o < W ? outs - o : W;
+    F b = bias ? loadPart(bias + o, count) : zero();
+    for (int v = 0; v * W < rows; v++) {
+      F r[W];
+      for (int j = 0; j < W; j++) r[j] = j < count ? load(c + (o + j) * kLanes + v * W) : zero();
+      transpose8(r);
+      const int lanes = rows - v * W < W ? rows - v * W : W;
+      for (int j = 0; j < lanes; j++) {
+        F y = add(r[j], b);
+        if (act == kActGelu) y = geluOf(y);
+        else if (act == kActSilu) y = siluOf(y);
+        storePart(out + (v * W + j) * stride + o, y, count);
+      }
+    }
+  }
+}
+
+void quantizeRow(const float* x, int64_t n, int64_t padded, int8_t* q, float* d, int32_t* quads, float* sums16, float* sums32) {
+  const __m256i ones8 = _mm256_set1_epi8(1), ones16 = _mm256_set1_epi16(1);
+  for (int64_t b = 0; b < padded / 32; b++) {
+    __m256i codes = _mm256_setzero_si256();
+    d[b] = 0.0f;
+    if (b * 32 < n) {
+      // the bits of a magnitude order as integers, and a NaN stays the largest
+      F v[4];
+      __m256i bits = _mm256_setzero_si256();
+      for (int i = 0; i < 4; i++) {
+        v[i] = load(x + 32 * b + 8 * i);
+        bits = _mm256_max_epi32(bits, _mm256_castps_si256(magnitude(v[i])));
+      }
+      int32_t lanes[8], top = 0;
+      _mm256_storeu_si256((__m256i*)lanes, bits);
+      for (int i = 0; i < 8; i++) top = lanes[i] > top ? lanes[i] : top;
+      float largest;
+      memcpy(&largest, &top, 4);
+      if (!(largest <= 1e-30f)) {
+        d[b] = largest / 127.0f;
+        const F inverse = splat(127.0f / largest);
+        __m256i i0 = _mm256_cvtps_epi32(mul(v[0], inverse)), i1 = _mm256_cvtps_epi32(mul(v[1], inverse));
+        __m256i i2 = _mm256_cvtps_epi32(mul(v[2], inverse)), i3 = _mm256_cvtps_epi32(mul(v[3], inverse));
+        codes = _mm256_packs_epi16(_mm256_packs_epi32(i0, i1), _mm256_packs_epi32(i2, i3));
+        codes = _mm256_permutevar8x32_epi32(codes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+        codes = _mm256_max_epi8(codes, _mm256_set1_epi8(-127));
+      }
+    }
+    _mm256_storeu_si256((__m256i*)(q + 32 * b), codes);
+    const __m256i sums = _mm256_madd_epi16(_mm256_maddubs_epi16(ones8, codes), ones16);
+    _mm256_storeu_si256((__m256i*)(quads + 8 * b), sums);
+    const int32_t* total = quads + 8 * b;
+    const int32_t low = total[0] + total[1] + total[2] + total[3], high = total[4] + total[5] + total[6] + total[7];
+    sums16[2 * b] = d[b] * (float)low;
+    sums16[2 * b + 1] = d[b] * (float)high;
+    sums32[b] = d[b] * (float)(low + high);
+  }
+}
+
+}  // namespace
+
+const Isa* isaAvx2() {
+  static const Isa table = {
+      "avx2",       kLanes,        unpackAvx2,     dequantizeAvx2, gemvExact,         gemvFast,        quantizeRow,
+      packF32,      tileF32Kernel, nullptr,        nullptr,        nullptr,           nullptr,         nullptr,         nullptr,
+      storeTile,    addKernel,     siluMulKernel,  geluKernel,     siluKernel,        rmsNormKernel,   layerNormKernel,
+      normRopeKernel, softmaxTileKernel, scaleTileKernel, attendTokenKernel,
+  };
+  return &table;
+}
+
+}  // namespace voxquant

@@ -1,0 +1,222 @@
+// AVX-512 (F, BW, DQ, VL) with VNNI.
+//
+// Matrix x vectors: 64 weight codes per step as unsigned bytes u = code + offset; dpbusd(u, q) accumulates onto
+// -offset * (sum of 4 q), which was computed once per activation row, so that the correction costs nothing here.
+// GEMM: 32 activation rows in lanes as unsigned bytes q + 128, weights broadcast as signed bytes from their natural
+// order; the accumulator starts at -128 * (sum of the group's weight codes).
+#include "vectors_avx512.h"
+#include "vector_kernels.h"
+#include "gemv_avx512.h"
+
+namespace voxquant {
+namespace {
+
+void transpose16(F* r) {
+  F t[16];
+  for (int i = 0; i < 16; i += 2) {
+    t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+    t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+  }
+  for (int i = 0; i < 16; i += 4) {
+    r[i] = _mm512_shuffle_ps(t[i], t[i + 2], 0x44);
+    r[i + 1] = _mm512_shuffle_ps(t[i], t[i + 2], 0xee);
+    r[i + 2] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0x44);
+    r[i + 3] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0xee);
+  }
+  for (int i = 0; i < 4; i++) {
+    t[i] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0x88);
+    t[i + 4] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0xdd);
+    t[i + 8] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0x88);
+    t[i + 12] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0xdd);
+  }
+  for (int i = 0; i < 4; i++) {
+    r[i] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0x88);
+    r[i + 4] = _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0x88);
+    r[i + 8] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0xdd);
+    r[i + 12] = _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0xdd);
+  }
+}
+
+void packF32(const float* x, int64_t stride, int rows, int64_t k, float* a) {
+  for (int v = 0; v < kVectors; v++) {
+    for (int64_t i = 0; i < k; i += 16) {
+      const int count = k - i < 16 ? (int)(k - i) : 16;
+      F r[16];
+      for (int j = 0; j < 16; j++) r[j] = v * 16 + j < rows ? loadPart(x + (v * 16 + j) * stride + i, count) : zero();
+      transpose16(r);
+      for (int j = 0; j < count; j++) store(a + (i + j) * kLanes + v * 16, r[j]);
+    }
+  }
+}
+
+void storeTile(const float* c, int outs, int rows, const float* bias, int32_t act, float* out, int64_t stride) {
+  for (int o = 0; o < outs; o += 16) {
+    const int count = outs - o < 16 ? outs - o : 16;
+    F b = bias ? loadPart(bias + o, count) : zero();
+    for (int v = 0; v * 16 < rows; v++) {
+      F r[16];
+      for (int j = 0; j < 16; j++) r[j] = j < count ? load(c + (o + j) * kLanes + v * 16) : zero();
+      transpose16(r);
+      const int lanes = rows - v * 16 < 16 ? rows - v * 16 : 16;
+      for (int j = 0; j < lanes; j++) {
+        F y = add(r[j], b);
+        if (act == kActGelu) y = geluOf(y);
+        else if (act == kActSilu) y = siluOf(y);
+        storePart(out + (v * 16 + j) * stride + o, y, count);
+      }
+    }
+  }
+}
+
+// 32 activations to int8: returns d; codes in the two halves of *q.
+inline float round32(F a, F b, __m128i* low, __m128i* high) {
+  // the bits of a magnitude order as integers, and a NaN stays the largest
+  __m512i bits = _mm512_max_epi32(_mm512_castps_si512(magnitude(a)), _mm512_castps_si512(magnitude(b)));
+  const int32_t top = _mm512_reduce_max_epi32(bits);
+  float largest;
+  memcpy(&largest, &top, 4);
+  const bool zeroBlock = largest <= 1e-30f;
+  F inverse = splat(zeroBlock ? 0.0f : 127.0f / largest);
+  *low = _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(mul(a, inverse)));
+  *high = _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(mul(b, inverse)));
+  return zeroBlock ? 0.0f : largest / 127.0f;
+}
+
+void quantizeRow(const float* x, int64_t n, int64_t padded, int8_t* q, float* d, int32_t* quads, float* sums16, float* sums32) {
+  const __m256i ones = _mm256_set1_epi8(1);
+  for (int64_t b = 0; b < padded / 32; b++) {
+    __m128i low = _mm_setzero_si128(), high = low;
+    d[b] = b * 32 < n ? round32(load(x + 32 * b), load(x + 32 * b + 16), &low, &high) : 0.0f;
+    __m256i codes = _mm256_set_m128i(high, low);
+    _mm256_storeu_si256((__m256i*)(q + 32 * b), codes);
+    __m256i sums = _mm256_dpbusd_epi32(_mm256_setzero_si256(), ones, codes);
+    _mm256_storeu_si256((__m256i*)(quads + 8 * b), sums);
+    const int32_t* total = quads + 8 * b;
+    const int32_t first = total[0] + total[1] + total[2] + total[3], second = total[4] + total[5] + total[6] + total[7];
+    sums16[2 * b] = d[b] * (float)first;
+    sums16[2 * b + 1] = d[b] * (float)second;
+    sums32[b] = d[b] * (float)(first + second);
+  }
+}
+
+void packInt8(const float* x, int64_t stride, int rows, int64_t k, const PackedInt8& a) {
+  const __m128i ones = _mm_set1_epi8(1);
+  for (int lane = 0; lane < kLanes; lane++) {
+    const float* row = x + lane * stride;
+    for (int64_t b = 0; b < k / 32; b++) {
+      __m128i half[2] = {_mm_setzero_si128(), _mm_setzero_si128()};
+      const float d = lane < rows ? round32(load(row + 32 * b), load(row + 32 * b + 16), &half[0], &half[1]) : 0.0f;
+      a.d[b * kLanes + lane] = d;
+      int32_t both = 0;
+      for (int h = 0; h < 2; h++) {
+        __m128i sum = _mm_dpbusd_epi32(_mm_setzero_si128(), ones, half[h]);
+        sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4e));
+        const int32_t total = _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xb1)));
+        a.sums16[(2 * b + h) * kLanes + lane] = d * (float)total;
+        both += total;
+        __m128i codes = _mm_xor_si128(half[h], _mm_set1_epi8((char)0x80));
+        uint8_t* to = a.codes + ((8 * b + 4 * h) * kLanes + lane) * 4;
+        const uint32_t w0 = (uint32_t)_mm_cvtsi128_si32(codes), w1 = (uint32_t)_mm_extract_epi32(codes, 1),
+                       w2 = (uint32_t)_mm_extract_epi32(codes, 2), w3 = (uint32_t)_mm_extract_epi32(codes, 3);
+        memcpy(to, &w0, 4);
+        memcpy(to + kLanes * 4, &w1, 4);
+        memcpy(to + kLanes * 8, &w2, 4);
+        memcpy(to + kLanes * 12, &w3, 4);
+      }
+      a.sums32[b * kLanes + lane] = d * (float)both;
+    }
+  }
+}
+
+void groupSums(const int8_t* codes, int64_t n, int group, int32_t* sums) {
+  const __m256i ones = _mm256_set1_epi8(1);
+  for (int64_t i = 0; i < n; i += 32) {
+    const __m256i v = _mm256_dpbusd_epi32(_mm256_setzero_si256(), ones, load256((const uint8_t*)codes + i));
+    __m128i low = _mm256_castsi256_si128(v), high = _mm256_extracti128_si256(v, 1);
+    low = _mm_hadd_epi32(low, high);
+    low = _mm_hadd_epi32(low, low);  // sums of the two halves
+    const int32_t first = _mm_cvtsi128_si32(low), second = _mm_extract_epi32(low, 1);
+    if (group == 16) {
+      *sums++ = -128 * first;
+      *sums++ = -128 * second;
+    } else {
+      *sums++ = -128 * (first + second);
+    }
+  }
+}
+
+// Always whole tiles of O outputs: the driver pads the panel.
+template <int V, int O, int Group, bool Shifted>
+inline void tileInt8Fixed(const PackedInt8& a, const PanelInt8& w, int o0, float* c) {
+  const int64_t groups = w.k / Group;
+  const int8_t* codes = w.codes + o0 * w.k;
+  const float *scales = w.scales + o0 * groups, *shifts = w.shifts + o0 * groups;
+  const int32_t* start = w.sums + o0 * groups;
+  F acc[O][V];
+  for (int o = 0; o < O; o++)
+    for (int v = 0; v < V; v++) acc[o][v] = zero();
+  for (int64_t g = 0; g < groups; g++) {
+    __m512i dot[O][V];
+    for (int o = 0; o < O; o++)
+      for (int v = 0; v < V; v++) dot[o][v] = _mm512_set1_epi32(start[o * groups + g]);
+    const uint8_t* x = a.codes + g * Group * kLanes;
+    const int8_t* column = codes + g * Group;
+#pragma GCC unroll 8
+    for (int s = 0; s < Group / 4; s++) {
+      __m512i lanes[V];
+      for (int v = 0; v < V; v++) lanes[v] = _mm512_loadu_si512(x + (s * kLanes + v * 16) * 4);
+      for (int o = 0; o < O; o++) {
+        int32_t quad;
+        memcpy(&quad, column + o * w.k + 4 * s, 4);
+        __m512i weight = _mm512_set1_epi32(quad);
+        for (int v = 0; v < V; v++) dot[o][v] = _mm512_dpbusd_epi32(dot[o][v], lanes[v], weight);
+      }
+    }
+    F d[V];
+    for (int v = 0; v < V; v++) d[v] = load(a.d + (g * Group / 32) * kLanes + v * 16);
+    for (int o = 0; o < O; o++) {
+      F scale = splat(scales[o * groups + g]);
+      for (int v = 0; v < V; v++) acc[o][v] = fma(_mm512_cvtepi32_ps(dot[o][v]), mul(d[v], scale), acc[o][v]);
+    }
+    if (Shifted) {
+      const float* sums = (Group == 16 ? a.sums16 : a.sums32) + g * kLanes;
+      for (int o = 0; o < O; o++) {
+        F shift = splat(shifts[o * groups + g]);
+        for (int v = 0; v < V; v++) acc[o][v] = fma(load(sums + v * 16), shift, acc[o][v]);
+      }
+    }
+  }
+  for (int o = 0; o < O; o++)
+    for (int v = 0; v < V; v++) store(c + (o0 + o) * kLanes + v * 16, acc[o][v]);
+}
+
+template <int V, int O>
+void tileInt8Wide(const PackedInt8& a, const PanelInt8& w, int outs, float* c) {
+  for (int o = 0; o < outs; o += O) {
+    if (w.group == 32) {
+      if (w.shifted) tileInt8Fixed<V, O, 32, true>(a, w, o, c);
+      else tileInt8Fixed<V, O, 32, false>(a, w, o, c);
+    } else {
+      if (w.shifted) tileInt8Fixed<V, O, 16, true>(a, w, o, c);
+      else tileInt8Fixed<V, O, 16, false>(a, w, o, c);
+    }
+  }
+}
+
+void tileInt8(const PackedInt8& a, const PanelInt8& w, int outs, int rows, float* c) {
+  if (rows <= W) tileInt8Wide<1, 12>(a, w, outs, c);
+  else tileInt8Wide<2, 6>(a, w, outs, c);
+}
+
+}  // namespace
+
+extern const Isa kAvx512 = {
+    "avx512vnni", kLanes,        unpackAvx2,     dequantizeAvx2, gemvExact,         gemvFast,        quantizeRow,
+    packF32,      tileF32Kernel, packInt8,       tileInt8,       groupSums,         nullptr,         nullptr,         nullptr,
+    storeTile,    addKernel,     siluMulKernel,  geluKernel,     siluKernel,        rmsNormKernel,   layerNormKernel,
+    normRopeKernel, softmaxTileKernel, scaleTileKernel, attendTokenKernel,
+};
+
+const Isa* isaAvx512() { return &kAvx512; }
+
+}  // namespace voxquant

@@ -1,0 +1,82 @@
+// AVX-512 with BF16: the table of AVX-512 VNNI with bfloat16 GEMM tiles for dense weights.
+#include "vectors_avx512.h"
+
+namespace voxquant {
+
+extern const Isa kAvx512;
+
+namespace {
+
+constexpr int kLanes = W * kVectors;
+
+// Pairs of inputs, row lanes: [k / 2, lanes, 2]; an odd k gets a zero.
+void packBf16(const float* x, int64_t stride, int rows, int64_t k, uint16_t* a) {
+  const int64_t pairs = (k + 1) / 2;
+  for (int lane = 0; lane < kLanes; lane++) {
+    const float* row = x + lane * stride;
+    for (int64_t i = 0; i < pairs; i += 8) {
+      const int64_t rest = k - 2 * i;
+      const F v = lane < rows ? loadPart(row + 2 * i, rest < 16 ? (int)rest : 16) : splat(0.0f);
+      uint32_t words[8];
+      const __m256bh rounded = _mm512_cvtneps_pbh(v);
+      memcpy(words, &rounded, 32);
+      const int count = pairs - i < 8 ? (int)(pairs - i) : 8;
+      for (int j = 0; j < count; j++) memcpy(a + ((i + j) * kLanes + lane) * 2, &words[j], 4);
+    }
+  }
+}
+
+void toBf16(const float* x, int64_t n, uint16_t* out) {
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    const __m256bh rounded = _mm512_cvtneps_pbh(load(x + i));
+    memcpy(out + i, &rounded, 32);
+  }
+  if (i < n) {
+    const __m256bh rounded = _mm512_cvtneps_pbh(loadPart(x + i, (int)(n - i)));
+    memcpy(out + i, &rounded, 2 * (size_t)(n - i));
+  }
+}
+
+// Whole tiles only: the driver pads the panel. k counts inputs, rounded up to pairs.
+template <int V, int O>
+inline void tileFixed(const uint16_t* a, int64_t k, const uint16_t* w, int64_t outStride, float* c, bool accumulate) {
+  F acc[O][V];
+  for (int o = 0; o < O; o++)
+    for (int v = 0; v < V; v++) acc[o][v] = accumulate ? load(c + o * kLanes + v * W) : splat(0.0f);
+  for (int64_t i = 0; i < (k + 1) / 2; i++) {
+    __m512bh x[V];
+    for (int v = 0; v < V; v++) x[v] = (__m512bh)_mm512_loadu_si512(a + (i * kLanes + v * W) * 2);
+    for (int o = 0; o < O; o++) {
+      int32_t pair;
+      memcpy(&pair, w + o * outStride + 2 * i, 4);
+      const __m512bh weight = (__m512bh)_mm512_set1_epi32(pair);
+      for (int v = 0; v < V; v++) acc[o][v] = _mm512_dpbf16_ps(acc[o][v], x[v], weight);
+    }
+  }
+  for (int o = 0; o < O; o++)
+    for (int v = 0; v < V; v++) store(c + o * kLanes + v * W, acc[o][v]);
+}
+
+void tileBf16(const uint16_t* a, int64_t k, const uint16_t* w, int64_t outStride, int outs, int rows, float* c, bool accumulate) {
+  for (int o = 0; o < outs; o += kTileOuts) {
+    if (rows <= W) tileFixed<1, kTileOuts>(a, k, w + o * outStride, outStride, c + o * kLanes, accumulate);
+    else tileFixed<2, kTileOuts>(a, k, w + o * outStride, outStride, c + o * kLanes, accumulate);
+  }
+}
+
+}  // namespace
+
+const Isa* isaAvx512Bf16() {
+  static const Isa table = [] {
+    Isa t = kAvx512;
+    t.name = "avx512bf16";
+    t.packBf16 = packBf16;
+    t.toBf16 = toBf16;
+    t.tileBf16 = tileBf16;
+    return t;
+  }();
+  return &table;
+}
+
+}  // namespace voxquant

@@ -1,0 +1,241 @@
+#include "linear.h"
+
+#include <math.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "gemm.h"
+#include "thread_pool.h"
+
+namespace voxquant {
+namespace {
+
+// Rough rates for the decision whether a region is worth other threads.
+constexpr double kBytesPerNanosecond = 20;
+constexpr double kMacsPerNanosecond = 60;
+
+int log2Offset(int32_t dtype) {
+  switch (dtype) {
+    case Q3_K: return 2;
+    case Q4_0: return 3;
+    case Q5_0: return 4;
+    case Q6_K: return 5;
+    default: return 7;
+  }
+}
+
+template <class T>
+T* carve(uint8_t** at, int64_t count) {
+  T* block = reinterpret_cast<T*>(*at);
+  *at += (count * (int64_t)sizeof(T) + 63) / 64 * 64;
+  return block;
+}
+
+// Everything that the matrix x vectors kernels of these weights need to know of x.
+GemvInput prepareInput(const float* x, int rows, int count, const WeightMatrix* weights, bool fast) {
+  GemvInput input = {};
+  input.rows = rows;
+  input.n = weights[0].in;
+  input.padded = (input.n + 255) / 256 * 256;
+  input.x = x;
+  bool quantized = false, shifted = false;
+  for (int i = 0; i < count; i++) {
+    quantized = quantized || weights[i].traits->group > 0;
+    shifted = shifted || weights[i].traits->shifted;
+  }
+  if (!quantized || (!fast && !shifted)) return input;
+  const int64_t n = input.n, padded = input.padded;
+  uint8_t* at = static_cast<uint8_t*>(scratch(kScratchActivations, rows * padded * 16 + 1024 * rows));
+  input.sums16 = carve<float>(&at, rows * padded / 16);
+  input.sums32 = carve<float>(&at, rows * padded / 32);
+  if (!fast) {
+    for (int r = 0; r < rows; r++) {
+      for (int64_t g = 0; g < padded / 16; g++) {
+        float sum = 0.0f;
+        if (g * 16 < n)
+          for (int j = 0; j < 16; j++) sum += x[r * n + g * 16 + j];
+        input.sums16[r * padded / 16 + g] = sum;
+      }
+      for (int64_t g = 0; g < padded / 32; g++)
+        input.sums32[r * padded / 32 + g] = input.sums16[r * padded / 16 + 2 * g] + input.sums16[r * padded / 16 + 2 * g + 1];
+    }
+    return input;
+  }
+  input.q = carve<int8_t>(&at, rows * padded);
+  input.d = carve<float>(&at, rows * padded / 32);
+  input.quads = carve<int32_t>(&at, rows * padded / 4);
+  input.lanes = carve<float>(&at, rows * padded / 4);
+  for (int r = 0; r < rows; r++)
+    isa().quantizeRow(x + r * n, n, padded, input.q + r * padded, input.d + r * padded / 32, input.quads + r * padded / 4,
+                      input.sums16 + r * padded / 16, input.sums32 + r * padded / 32);
+  for (int64_t b = 0; b < rows * padded / 32; b++)
+    for (int j = 0; j < 8; j++) input.lanes[b * 8 + j] = input.d[b];
+  for (int i = 0; i < count; i++) {
+    if (weights[i].traits->group == 0 || weights[i].traits->shifted) continue;
+    const int shift = log2Offset(weights[i].dtype);
+    if (input.offsets[shift]) continue;
+    input.offsets[shift] = carve<int32_t>(&at, rows * padded / 4);
+    for (int64_t j = 0; j < rows * padded / 4; j++) input.offsets[shift][j] = -input.quads[j] * (1 << shift);
+  }
+  return input;
+}
+
+// A run of weight rows of one of the matrices of a call.
+struct Chunk {
+  int weight;
+  int64_t begin, end;
+};
+
+// Cuts the matrices into runs of about `target` bytes, a multiple of `multiple` rows each.
+void cut(int count, const WeightMatrix* weights, int64_t target, int64_t multiple, std::vector<Chunk>* chunks) {
+  for (int i = 0; i < count; i++) {
+    const int64_t rows = std::max<int64_t>(multiple, target / std::max<int64_t>(1, weights[i].rowBytes) / multiple * multiple);
+    for (int64_t begin = 0; begin < weights[i].out; begin += rows)
+      chunks->push_back({i, begin, std::min(weights[i].out, begin + rows)});
+  }
+}
+
+int64_t totalBytes(int count, const WeightMatrix* weights) {
+  int64_t bytes = 0;
+  for (int i = 0; i < count; i++) bytes += weights[i].out * weights[i].rowBytes;
+  return bytes;
+}
+
+int64_t chunkBytes(int64_t total) {
+  return std::min<int64_t>(256 << 10, std::max<int64_t>(8 << 10, total / (threads() * 6)));
+}
+
+void gemv(const WeightMatrix& weight, int64_t begin, int64_t end, const GemvInput& input, float* out, int64_t stride, bool fast) {
+  void* row = scratch(kScratchRow, input.padded * 8);
+  if (fast && weight.traits->group > 0) isa().gemvFast(weight, begin, end, input, out, stride, row);
+  else isa().gemvExact(weight, begin, end, input, out, stride, row);
+}
+
+double gemvCost(int64_t bytes, int64_t rows) { return (double)bytes / kBytesPerNanosecond * (double)(rows + 3) / 4; }
+
+void linearFew(const float* x, int rows, int count, const WeightMatrix* weights, const float* const* biases, float* const* outs, bool fast) {
+  const GemvInput input = prepareInput(x, rows, count, weights, fast);
+  const int64_t bytes = totalBytes(count, weights);
+  thread_local std::vector<Chunk> chunks;
+  chunks.clear();
+  cut(count, weights, chunkBytes(bytes), 4, &chunks);
+  const Chunk* list = chunks.data();
+  parallelFor((int64_t)chunks.size(), gemvCost(bytes, rows), [&](int64_t task) {
+    const Chunk& chunk = list[task];
+    const WeightMatrix& weight = weights[chunk.weight];
+    float* out = outs[chunk.weight];
+    gemv(weight, chunk.begin, chunk.end, input, out + chunk.begin, weight.out, fast);
+    if (const float* bias = biases[chunk.weight])
+      for (int r = 0; r < rows; r++)
+        for (int64_t o = chunk.begin; o < chunk.end; o++) out[r * weight.out + o] += bias[o];
+  });
+}
+
+// Most activation rows whose results a panel keeps at once.
+constexpr int64_t kRowsPerPanel = 512;
+
+PackedActivations packAll(GemmMode mode, const float* x, int64_t rows, int64_t k, uint8_t* memory) {
+  PackedActivations packed = {mode, rows, k, PackedActivations::bytesPerBlock(mode, k), memory};
+  parallelFor(packed.blocks(), (double)(rows * k) / 2, [&](int64_t block) { packed.pack(block, x + block * isa().lanes * k, k); });
+  return packed;
+}
+
+// body(weight index, begin, end, first block, blocks, c) for every panel of every weight and run of rows.
+template <class Body>
+void forPanels(const float* x, int64_t rows, int count, const WeightMatrix* weights, bool fast, Body&& body) {
+  const int64_t k = weights[0].in, lanes = isa().lanes, blocks = (rows + lanes - 1) / lanes;
+  bool needed[3] = {};
+  for (int i = 0; i < count; i++) needed[(int)gemmMode(weights[i], fast)] = true;
+  int64_t bytes = 0;
+  for (int mode = 0; mode < 3; mode++)
+    if (needed[mode]) bytes += blocks * PackedActivations::bytesPerBlock((GemmMode)mode, k);
+  uint8_t* memory = static_cast<uint8_t*>(scratch(kScratchActivations, bytes));
+  PackedActivations packed[3] = {};
+  for (int mode = 0; mode < 3; mode++) {
+    if (!needed[mode]) continue;
+    packed[mode] = packAll((GemmMode)mode, x, rows, k, memory);
+    memory += blocks * packed[mode].blockBytes;
+  }
+  const int64_t runBlocks = std::max<int64_t>(1, kRowsPerPanel / lanes), runs = (blocks + runBlocks - 1) / runBlocks;
+  std::vector<Chunk> chunks;
+  int64_t outputs = 0;
+  for (int i = 0; i < count; i++) {
+    outputs += weights[i].out;
+    for (int64_t begin = 0; begin < weights[i].out; begin += kPanelOuts)
+      chunks.push_back({i, begin, std::min(weights[i].out, begin + kPanelOuts)});
+  }
+  parallelFor((int64_t)chunks.size() * runs, (double)(outputs * rows * k) / kMacsPerNanosecond, [&](int64_t task) {
+    const Chunk& chunk = chunks[task / runs];
+    const int64_t b0 = task % runs * runBlocks, b1 = std::min(blocks, b0 + runBlocks);
+    float* c = static_cast<float*>(scratch(kScratchTile, (b1 - b0) * kPanelOuts * lanes * 4));
+    const WeightMatrix& weight = weights[chunk.weight];
+    gemmPanel(weight, chunk.begin, chunk.end, packed[(int)gemmMode(weight, fast)], b0, b1, c);
+    body(chunk, b0, b1, c);
+  });
+}
+
+int lanesOf(int64_t block, int64_t rows) { return (int)std::min<int64_t>(isa().lanes, rows - block * isa().lanes); }
+
+void linearMany(const float* x, int64_t rows, int count, const WeightMatrix* weights, const float* const* biases, float* const* outs, bool fast) {
+  forPanels(x, rows, count, weights, fast, [&](const Chunk& chunk, int64_t b0, int64_t b1, const float* c) {
+    const int64_t stride = weights[chunk.weight].out, lanes = isa().lanes;
+    const float* bias = biases[chunk.weight];
+    for (int64_t b = b0; b < b1; b++)
+      isa().storeTile(c + (b - b0) * kPanelOuts * lanes, (int)(chunk.end - chunk.begin), lanesOf(b, rows),
+                      bias ? bias + chunk.begin : nullptr, kActNone, outs[chunk.weight] + b * lanes * stride + chunk.begin, stride);
+  });
+}
+
+struct Best {
+  float value;
+  int32_t index;
+};
+
+const Best kNone = {-INFINITY, 0};
+
+inline void consider(Best* best, float value, int64_t index) {
+  if (value > best->value) *best = {value, (int32_t)index};
+}
+
+}  // namespace
+
+void linear(const float* x, int64_t rows, int count, const WeightMatrix* weights, const float* const* biases, float* const* outs, bool fast) {
+  if (rows == 0 || count == 0) return;
+  if (rows <= kGemvRows) linearFew(x, (int)rows, count, weights, biases, outs, fast);
+  else linearMany(x, rows, count, weights, biases, outs, fast);
+}
+
+void linearArgmax(const float* x, int64_t rows, const WeightMatrix& weight, int32_t* out, bool fast) {
+  if (rows == 0) return;
+  if (rows > kGemvRows) {  // few at a time: the weights are read from the cache or from memory at a GEMV's speed
+    for (int64_t r = 0; r < rows; r += kGemvRows)
+      linearArgmax(x + r * weight.in, std::min<int64_t>(kGemvRows, rows - r), weight, out + r, fast);
+    return;
+  }
+  const GemvInput input = prepareInput(x, (int)rows, 1, &weight, fast);
+  const int64_t bytes = totalBytes(1, &weight);
+  std::vector<Chunk> chunks;
+  cut(1, &weight, chunkBytes(bytes), 4, &chunks);
+  std::vector<Best> bests(chunks.size() * rows, kNone);
+  parallelFor((int64_t)chunks.size(), gemvCost(bytes, rows), [&](int64_t task) {
+    const Chunk& chunk = chunks[task];
+    const int64_t length = chunk.end - chunk.begin;
+    float* logits = static_cast<float*>(scratch(kScratchTile, rows * length * 4));
+    gemv(weight, chunk.begin, chunk.end, input, logits, length, fast);
+    for (int64_t r = 0; r < rows; r++)
+      for (int64_t o = 0; o < length; o++) consider(&bests[task * rows + r], logits[r * length + o], chunk.begin + o);
+  });
+  for (int64_t r = 0; r < rows; r++) {
+    Best best = kNone;
+    for (size_t task = 0; task < chunks.size(); task++) consider(&best, bests[task * rows + r].value, bests[task * rows + r].index);
+    out[r] = best.index;
+  }
+}
+
+void embedding(const int32_t* ids, int64_t count, const WeightMatrix& weight, float* out) {
+  parallelFor(count, (double)(count * weight.in) / 2,
+              [&](int64_t i) { isa().dequantize(weight.dtype, weight.row(ids[i]), weight.in, out + i * weight.in); });
+}
+
+}  // namespace voxquant

@@ -1,0 +1,421 @@
+#pragma once
+// Kernels written once over a vector type and compiled in every ISA file. The including file defines, in an anonymous
+// namespace: `F` (vector of W floats), W, kVectors (vectors per packed block), kTileOuts (outputs per float tile) and
+// the operations load, loadPart, store, storePart, splat, add, sub, mul, div, fma, larger (b if unordered), smaller,
+// magnitude, squareRoot, roundEven, scaleByPower2, zeroBelow, sumLanes, largestLane, loadHalf, loadBf16.
+
+namespace voxquant {
+namespace {
+
+constexpr int kLanes = W * kVectors;
+
+inline F zero() { return splat(0.0f); }
+
+// e^x to 1 ulp or so; 0 below -87, 2e38 above 88.
+inline F exponential(F x) {
+  F clamped = larger(splat(-88.0f), smaller(splat(88.0f), x));
+  F n = roundEven(mul(clamped, splat(1.44269504f)));
+  F r = fma(n, splat(-0.693145752f), clamped);
+  r = fma(n, splat(-1.42860677e-6f), r);
+  F p = splat(1.0f / 5040.0f);
+  p = fma(p, r, splat(1.0f / 720.0f));
+  p = fma(p, r, splat(1.0f / 120.0f));
+  p = fma(p, r, splat(1.0f / 24.0f));
+  p = fma(p, r, splat(1.0f / 6.0f));
+  p = fma(p, r, splat(0.5f));
+  p = fma(p, r, splat(1.0f));
+  p = fma(p, r, splat(1.0f));
+  return zeroBelow(x, -87.0f, scaleByPower2(p, n));
+}
+
+inline F siluOf(F x) { return div(x, add(splat(1.0f), exponential(sub(zero(), x)))); }
+
+// x/2 * erfc(-x/sqrt 2). erfc(z) = t * exp(p(t) - z^2), t = 1 / (1 + z/2), with p a Chebyshev interpolation of degree 9
+// on 0 <= z <= 7.2, relative error 3e-8 before rounding.
+inline F geluOf(F x) {
+  F z = mul(magnitude(x), splat(0.707106781f));
+  F t = div(splat(1.0f), fma(smaller(splat(7.2f), z), splat(0.5f), splat(1.0f)));
+  F u = mul(sub(t, splat(0.608695652f)), splat(1.0f / 0.391304348f));
+  F p = splat(2.35801615e-05f);
+  p = fma(p, u, splat(6.39913205e-05f));
+  p = fma(p, u, splat(-0.000299955238f));
+  p = fma(p, u, splat(-0.000308934158f));
+  p = fma(p, u, splat(0.0026062438f));
+  p = fma(p, u, splat(3.97613703e-05f));
+  p = fma(p, u, splat(-0.0245082138f));
+  p = fma(p, u, splat(0.00912829956f));
+  p = fma(p, u, splat(0.537084607f));
+  p = fma(p, u, splat(-0.523829353f));
+  F tail = mul(mul(splat(0.5f), t), exponential(sub(p, mul(z, z))));  // erfc(z) / 2
+  return sub(larger(x, zero()), mul(magnitude(x), tail));
+}
+
+template <F (*f)(F)>
+inline void mapElements(const float* x, int64_t n, float* out) {
+  int64_t i = 0;
+  for (; i + W <= n; i += W) store(out + i, f(load(x + i)));
+  if (i < n) storePart(out + i, f(loadPart(x + i, (int)(n - i))), (int)(n - i));
+}
+
+void siluKernel(const float* x, int64_t n, float* out) { mapElements<siluOf>(x, n, out); }
+void geluKernel(const float* x, int64_t n, float* out) { mapElements<geluOf>(x, n, out); }
+
+void addKernel(const float* a, const float* b, int64_t n, float* out) {
+  int64_t i = 0;
+  for (; i + W <= n; i += W) store(out + i, add(load(a + i), load(b + i)));
+  for (; i < n; i++) out[i] = a[i] + b[i];
+}
+
+void siluMulKernel(const float* gate, const float* up, int64_t n, float* out) {
+  int64_t i = 0;
+  for (; i + W <= n; i += W) store(out + i, mul(siluOf(load(gate + i)), load(up + i)));
+  if (i < n) {
+    const int rest = (int)(n - i);
+    storePart(out + i, mul(siluOf(loadPart(gate + i, rest)), loadPart(up + i, rest)), rest);
+  }
+}
+
+// Sum of squares (of x - mean) over a row.
+inline float sumSquares(const float* x, float mean, int64_t n) {
+  F a = zero(), b = zero(), shift = splat(mean);
+  int64_t i = 0;
+  for (; i + 2 * W <= n; i += 2 * W) {
+    F u = sub(load(x + i), shift), v = sub(load(x + i + W), shift);
+    a = fma(u, u, a);
+    b = fma(v, v, b);
+  }
+  float rest = 0.0f;
+  for (; i < n; i++) rest += (x[i] - mean) * (x[i] - mean);
+  return sumLanes(add(a, b)) + rest;
+}
+
+inline float sumRow(const float* x, int64_t n) {
+  F a = zero(), b = zero();
+  int64_t i = 0;
+  for (; i + 2 * W <= n; i += 2 * W) {
+    a = add(a, load(x + i));
+    b = add(b, load(x + i + W));
+  }
+  float rest = 0.0f;
+  for (; i < n; i++) rest += x[i];
+  return sumLanes(add(a, b)) + rest;
+}
+
+void rmsNormKernel(const float* x, const float* residual, const float* gamma, float eps, int64_t n, float* sum, float* out) {
+  if (residual) {
+    addKernel(x, residual, n, sum);
+    x = sum;
+  }
+  const float inverse = 1.0f / sqrtf(sumSquares(x, 0.0f, n) / (float)n + eps);
+  F factor = splat(inverse);
+  int64_t i = 0;
+  for (; i + W <= n; i += W) store(out + i, mul(mul(load(x + i), factor), load(gamma + i)));
+  for (; i < n; i++) out[i] = x[i] * inverse * gamma[i];
+}
+
+void layerNormKernel(const float* x, const float* residual, const float* gamma, const float* beta, float eps, int64_t n,
+                     float* sum, float* out) {
+  if (residual) {
+    addKernel(x, residual, n, sum);
+    x = sum;
+  }
+  const float mean = sumRow(x, n) / (float)n;
+  const float inverse = 1.0f / sqrtf(sumSquares(x, mean, n) / (float)n + eps);
+  F factor = splat(inverse), shift = splat(mean);
+  int64_t i = 0;
+  for (; i + W <= n; i += W) store(out + i, fma(mul(sub(load(x + i), shift), factor), load(gamma + i), load(beta + i)));
+  for (; i < n; i++) out[i] = (x[i] - mean) * inverse * gamma[i] + beta[i];
+}
+
+void normRopeKernel(const float* x, const float* gamma, const float* cosSin, float eps, int64_t headDim, float* out) {
+  const int64_t half = headDim / 2;
+  const float inverse = gamma ? 1.0f / sqrtf(sumSquares(x, 0.0f, headDim) / (float)headDim + eps) : 1.0f;
+  F factor = splat(inverse);
+  int64_t i = 0;
+  for (; i + W <= half; i += W) {
+    F a = load(x + i), b = load(x + half + i), c = load(cosSin + i), s = load(cosSin + half + i);
+    if (gamma) {
+      a = mul(mul(a, factor), load(gamma + i));
+      b = mul(mul(b, factor), load(gamma + half + i));
+    }
+    store(out + i, sub(mul(a, c), mul(b, s)));
+    store(out + half + i, add(mul(b, c), mul(a, s)));
+  }
+  for (; i < half; i++) {
+    float a = x[i], b = x[half + i];
+    if (gamma) {
+      a = a * inverse * gamma[i];
+      b = b * inverse * gamma[half + i];
+    }
+    out[i] = a * cosSin[i] - b * cosSin[half + i];
+    out[half + i] = b * cosSin[i] + a * cosSin[half + i];
+  }
+}
+
+// ---- float GEMM tiles: activation rows in lanes, weights broadcast ----
+
+template <int V, int O>
+inline void tileF32Fixed(const float* a, int64_t k, const float* w, int64_t outStride, int64_t kStride, float* c,
+                         bool accumulate) {
+  F acc[O][V];
+  for (int o = 0; o < O; o++)
+    for (int v = 0; v < V; v++) acc[o][v] = accumulate ? load(c + o * kLanes + v * W) : zero();
+  for (int64_t i = 0; i < k; i++) {
+    F x[V];
+    for (int v = 0; v < V; v++) x[v] = load(a + i * kLanes + v * W);
+    const float* column = w + i * kStride;
+    for (int o = 0; o < O; o++) {
+      F weight = splat(column[o * outStride]);
+      for (int v = 0; v < V; v++) acc[o][v] = fma(x[v], weight, acc[o][v]);
+    }
+  }
+  for (int o = 0; o < O; o++)
+    for (int v = 0; v < V; v++) store(c + o * kLanes + v * W, acc[o][v]);
+}
+
+template <int V, int O>
+inline void tileF32Rest(int rest, const float* a, int64_t k, const float* w, int64_t outStride, int64_t kStride, float* c,
+                        bool accumulate) {
+  if constexpr (O > 0) {
+    if (rest == O) tileF32Fixed<V, O>(a, k, w, outStride, kStride, c, accumulate);
+    else tileF32Rest<V, O - 1>(rest, a, k, w, outStride, kStride, c, accumulate);
+  }
+}
+
+template <int V>
+void tileF32Wide(const float* a, int64_t k, const float* w, int64_t outStride, int64_t kStride, int outs, float* c,
+                 bool accumulate) {
+  int o = 0;
+  for (; o + kTileOuts <= outs; o += kTileOuts)
+    tileF32Fixed<V, kTileOuts>(a, k, w + o * outStride, outStride, kStride, c + o * kLanes, accumulate);
+  tileF32Rest<V, kTileOuts - 1>(outs - o, a, k, w + o * outStride, outStride, kStride, c + o * kLanes, accumulate);
+}
+
+void tileF32Kernel(const float* a, int64_t k, const float* w, int64_t outStride, int64_t kStride, int outs, int rows,
+                   float* c, bool accumulate) {
+  if (rows <= W) tileF32Wide<1>(a, k, w, outStride, kStride, outs, c, accumulate);
+  else tileF32Wide<kVectors>(a, k, w, outStride, kStride, outs, c, accumulate);
+}
+
+// ---- matrix x vectors with float activations ----
+
+struct LoadF32 {
+  static constexpr int kBytes = 4;
+  static F vector(const uint8_t* p) { return load((const float*)p); }
+  static float scalar(const uint8_t* p) {
+    float value;
+    memcpy(&value, p, 4);
+    return value;
+  }
+};
+struct LoadF16 {
+  static constexpr int kBytes = 2;
+  static F vector(const uint8_t* p) { return loadHalf(p); }
+  static float scalar(const uint8_t* p) { return halfScalar(p); }
+};
+struct LoadBf16 {
+  static constexpr int kBytes = 2;
+  static F vector(const uint8_t* p) { return loadBf16(p); }
+  static float scalar(const uint8_t* p) {
+    uint16_t h;
+    memcpy(&h, p, 2);
+    uint32_t bits = (uint32_t)h << 16;
+    float value;
+    memcpy(&value, &bits, 4);
+    return value;
+  }
+};
+
+// The same order of additions for every R, so that a row's result does not depend on the rows beside it.
+template <class L, int R>
+inline void dotRows(const uint8_t* w, const float* x, int64_t n, int64_t xStride, float* out, int64_t stride) {
+  F acc[R][2];
+  for (int r = 0; r < R; r++) acc[r][0] = acc[r][1] = zero();
+  int64_t i = 0;
+  for (; i + 2 * W <= n; i += 2 * W) {
+    __builtin_prefetch(w + i * L::kBytes + 1024);
+    F u = L::vector(w + i * L::kBytes), v = L::vector(w + (i + W) * L::kBytes);
+    for (int r = 0; r < R; r++) {
+      acc[r][0] = fma(u, load(x + r * xStride + i), acc[r][0]);
+      acc[r][1] = fma(v, load(x + r * xStride + i + W), acc[r][1]);
+    }
+  }
+  for (int r = 0; r < R; r++) {
+    float rest = 0.0f;
+    for (int64_t j = i; j < n; j++) rest += L::scalar(w + j * L::kBytes) * x[r * xStride + j];
+    out[r * stride] = sumLanes(add(acc[r][0], acc[r][1])) + rest;
+  }
+}
+
+template <class L>
+void gemvDense(const uint8_t* w, int64_t rowBytes, int64_t count, const GemvInput& x, float* out, int64_t stride) {
+  for (int64_t o = 0; o < count; o++) {
+    const uint8_t* row = w + o * rowBytes;
+    float* y = out + o;
+    switch (x.rows) {
+      case 1: dotRows<L, 1>(row, x.x, x.n, x.n, y, stride); break;
+      case 2: dotRows<L, 2>(row, x.x, x.n, x.n, y, stride); break;
+      case 3: dotRows<L, 3>(row, x.x, x.n, x.n, y, stride); break;
+      case 4: dotRows<L, 4>(row, x.x, x.n, x.n, y, stride); break;
+      default:
+        dotRows<L, 4>(row, x.x, x.n, x.n, y, stride);
+        for (int r = 4; r < x.rows; r++) dotRows<L, 1>(row, x.x + r * x.n, x.n, x.n, y + r * stride, stride);
+    }
+  }
+}
+
+// scratch: one row of floats
+void gemvExactGeneric(const WeightMatrix& w, int64_t begin, int64_t end, const GemvInput& x, float* out, int64_t stride,
+                      void* scratch, void (*dequantize)(int32_t, const uint8_t*, int64_t, float*)) {
+  switch (w.dtype) {
+    case F32: return gemvDense<LoadF32>(w.row(begin), w.rowBytes, end - begin, x, out, stride);
+    case F16: return gemvDense<LoadF16>(w.row(begin), w.rowBytes, end - begin, x, out, stride);
+    case BF16: return gemvDense<LoadBf16>(w.row(begin), w.rowBytes, end - begin, x, out, stride);
+  }
+  float* row = (float*)scratch;
+  for (int64_t o = begin; o < end; o++) {
+    dequantize(w.dtype, w.row(o), w.in, row);
+    gemvDense<LoadF32>((const uint8_t*)row, 0, 1, x, out + (o - begin), stride);
+  }
+}
+
+// ---- attention ----
+
+void softmaxTileKernel(float* s, int keys, const int64_t* visible, float* m, float* l, float* factor) {
+  if (visible)
+    for (int lane = 0; lane < kLanes; lane++)
+      for (int64_t t = visible[lane] < 0 ? 0 : visible[lane]; t < keys; t++) s[t * kLanes + lane] = -INFINITY;
+  for (int v = 0; v < kVectors; v++) {
+    float* column = s + v * W;
+    F before = load(m + v * W), top = before;
+    for (int t = 0; t < keys; t++) top = larger(top, load(column + t * kLanes));
+    F total = zero();
+    for (int t = 0; t < keys; t++) {
+      F p = exponential(sub(load(column + t * kLanes), top));
+      store(column + t * kLanes, p);
+      total = add(total, p);
+    }
+    F change = exponential(sub(before, top));
+    store(factor + v * W, change);
+    store(m + v * W, top);
+    store(l + v * W, fma(load(l + v * W), change, total));
+  }
+}
+
+void scaleTileKernel(float* c, int64_t n, const float* factor) {
+  for (int v = 0; v < kVectors; v++) {
+    F f = load(factor + v * W);
+    for (int64_t i = 0; i < n; i++) store(c + i * kLanes + v * W, mul(load(c + i * kLanes + v * W), f));
+  }
+}
+
+constexpr int kTokenBlock = 64;
+
+// G query heads against up to kTokenBlock keys: scores into s [G, kTokenBlock].
+template <int G>
+inline void tokenScores(const float* q, const float* keys, int64_t tokens, int64_t stride, int64_t headDim, float scale, float* s) {
+  for (int64_t t = 0; t < tokens; t++) {
+    const float* key = keys + t * stride;
+    F acc[G];
+    for (int g = 0; g < G; g++) acc[g] = zero();
+    int64_t i = 0;
+    for (; i + W <= headDim; i += W) {
+      F k = load(key + i);
+      for (int g = 0; g < G; g++) acc[g] = fma(k, load(q + g * headDim + i), acc[g]);
+    }
+    for (int g = 0; g < G; g++) {
+      float dot = sumLanes(acc[g]);
+      for (int64_t j = i; j < headDim; j++) dot += key[j] * q[g * headDim + j];
+      s[g * kTokenBlock + t] = dot * scale;
+    }
+  }
+}
+
+template <int G>
+inline void tokenValues(const float* p, const float* values, int64_t tokens, int64_t stride, int64_t headDim,
+                        const float* factor, float* out) {
+  int64_t i = 0;
+  for (; i + 2 * W <= headDim; i += 2 * W) {
+    F acc[G][2];
+    for (int g = 0; g < G; g++)
+      for (int u = 0; u < 2; u++) acc[g][u] = mul(load(out + g * headDim + i + u * W), splat(factor[g]));
+    for (int64_t t = 0; t < tokens; t++) {
+      F a = load(values + t * stride + i), b = load(values + t * stride + i + W);
+      for (int g = 0; g < G; g++) {
+        F weight = splat(p[g * kTokenBlock + t]);
+        acc[g][0] = fma(a, weight, acc[g][0]);
+        acc[g][1] = fma(b, weight, acc[g][1]);
+      }
+    }
+    for (int g = 0; g < G; g++)
+      for (int u = 0; u < 2; u++) store(out + g * headDim + i + u * W, acc[g][u]);
+  }
+  for (; i < headDim; i++)
+    for (int g = 0; g < G; g++) {
+      float sum = out[g * headDim + i] * factor[g];
+      for (int64_t t = 0; t < tokens; t++) sum += values[t * stride + i] * p[g * kTokenBlock + t];
+      out[g * headDim + i] = sum;
+    }
+}
+
+template <int G>
+void attendTokenFixed(const float* q, const float* keys, const float* values, int64_t tokens, int64_t stride,
+                      int64_t headDim, float scale, float* out) {
+  float s[G * kTokenBlock], m[G], l[G], factor[G];
+  for (int g = 0; g < G; g++) {
+    m[g] = -1e30f;
+    l[g] = 0.0f;
+  }
+  memset(out, 0, sizeof(float) * (size_t)(G * headDim));
+  for (int64_t start = 0; start < tokens; start += kTokenBlock) {
+    const int64_t count = tokens - start < kTokenBlock ? tokens - start : kTokenBlock;
+    tokenScores<G>(q, keys + start * stride, count, stride, headDim, scale, s);
+    for (int g = 0; g < G; g++) {
+      float* row = s + g * kTokenBlock;
+      for (int64_t t = count; t < kTokenBlock; t++) row[t] = -INFINITY;
+      F top = splat(m[g]);
+      for (int t = 0; t < kTokenBlock; t += W) top = larger(top, load(row + t));
+      const float largest = largestLane(top);
+      F total = zero();
+      for (int t = 0; t < kTokenBlock; t += W) {
+        F p = exponential(sub(load(row + t), splat(largest)));
+        store(row + t, p);
+        total = add(total, p);
+      }
+      float change[W];
+      store(change, exponential(splat(m[g] - largest)));
+      factor[g] = change[0];
+      l[g] = l[g] * factor[g] + sumLanes(total);
+      m[g] = largest;
+    }
+    tokenValues<G>(s, values + start * stride, count, stride, headDim, factor, out);
+  }
+  for (int g = 0; g < G; g++) {
+    const float inverse = 1.0f / l[g];
+    for (int64_t i = 0; i < headDim; i++) out[g * headDim + i] *= inverse;
+  }
+}
+
+void attendTokenKernel(const float* q, const float* keys, const float* values, int64_t tokens, int64_t stride, int group,
+                       int64_t headDim, float scale, float* out) {
+  int g = 0;
+  for (; g + 4 <= group; g += 4)
+    attendTokenFixed<4>(q + g * headDim, keys, values, tokens, stride, headDim, scale, out + g * headDim);
+  q += g * headDim;
+  out += g * headDim;
+  switch (group - g) {
+    case 1: attendTokenFixed<1>(q, keys, values, tokens, stride, headDim, scale, out); break;
+    case 2: attendTokenFixed<2>(q, keys, values, tokens, stride, headDim, scale, out); break;
+    case 3: attendTokenFixed<3>(q, keys, values, tokens, stride, headDim, scale, out); break;
+  }
+}
+
+inline float activate(float x, int32_t act) {
+  float out = x;
+  if (act == kActGelu) geluKernel(&x, 1, &out);
+  else if (act == kActSilu) siluKernel(&x, 1, &out);
+  return out;
+}
+
+}  // namespace
+}  // namespace voxquant

@@ -1,0 +1,54 @@
+#pragma once
+// The vector type of vector_kernels.h on AVX-512.
+#include <immintrin.h>
+#include <math.h>
+#include <string.h>
+
+#include "isa.h"
+
+namespace voxquant {
+namespace {
+
+typedef __m512 F;
+constexpr int W = 16;
+constexpr int kVectors = 2;
+constexpr int kTileOuts = 12;
+
+inline __mmask16 first(int n) { return (__mmask16)((1u << n) - 1); }
+inline F load(const float* p) { return _mm512_loadu_ps(p); }
+inline void store(float* p, F v) { _mm512_storeu_ps(p, v); }
+inline F loadPart(const float* p, int n) { return _mm512_maskz_loadu_ps(first(n), p); }
+inline void storePart(float* p, F v, int n) { _mm512_mask_storeu_ps(p, first(n), v); }
+inline F splat(float x) { return _mm512_set1_ps(x); }
+inline F add(F a, F b) { return _mm512_add_ps(a, b); }
+inline F sub(F a, F b) { return _mm512_sub_ps(a, b); }
+inline F mul(F a, F b) { return _mm512_mul_ps(a, b); }
+inline F div(F a, F b) { return _mm512_div_ps(a, b); }
+inline F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
+inline F larger(F a, F b) { return _mm512_max_ps(a, b); }
+inline F smaller(F a, F b) { return _mm512_min_ps(a, b); }
+inline F magnitude(F a) { return _mm512_abs_ps(a); }
+inline F roundEven(F a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+inline F scaleByPower2(F a, F n) { return _mm512_scalef_ps(a, n); }
+inline F zeroBelow(F x, float limit, F value) {
+  return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, splat(limit), _CMP_NLT_UQ), value);
+}
+inline float sumLanes(F a) {
+  __m256 h = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
+  __m128 q = _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+  q = _mm_add_ps(q, _mm_movehl_ps(q, q));
+  return _mm_cvtss_f32(_mm_add_ss(q, _mm_movehdup_ps(q)));
+}
+inline float largestLane(F a) { return _mm512_reduce_max_ps(a); }
+inline float halfScalar(const uint8_t* p) {
+  uint16_t h;
+  memcpy(&h, p, 2);
+  return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(h)));
+}
+inline F loadHalf(const uint8_t* p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)p)); }
+inline F loadBf16(const uint8_t* p) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)p)), 16));
+}
+
+}  // namespace
+}  // namespace voxquant

@@ -1,0 +1,191 @@
+import { isNode, nodeBuiltin } from "../../platform.js";
+
+declare const brand: unique symbol;
+
+/** A weight as the addon knows it: type, shape and a reference to its bytes. */
+export interface WeightHandle {
+  readonly [brand]: "weight";
+}
+
+/** A mapped file as the addon knows it. */
+export interface MappingHandle {
+  readonly [brand]: "mapping";
+}
+
+/** What the C++ addon exports (native/bind_*.cpp). Arrays are used in place; sizes are checked, a wrong call throws. */
+export interface NativeAddon {
+  /** Instruction set in use, of `isaLevels()` (lowest first). */
+  isa(): string;
+  isaLevels(): string[];
+  /** False if this machine cannot run that level; `avx512` means the best of its kind. */
+  setIsa(name: string): boolean;
+  /** Compares the level in use with the baseline on a row of every type: what differs, or null. */
+  checkIsa(): string | null;
+  threads(): number;
+  /** Threads of all kernels, the caller's included; 1 to 256. Results do not depend on it. */
+  setThreads(count: number): void;
+
+  /** Maps a file read-only. The memory lasts until the buffer is collected or the file is unmapped. */
+  mapFile(path: string): { buffer: ArrayBuffer; handle: MappingHandle };
+  /** Detaches the buffer: all views of it become empty. */
+  unmapFile(handle: MappingHandle): void;
+  /** Whether the file was cut while mapped; what lay behind its new end reads as zeros. */
+  mappingFault(handle: MappingHandle): boolean;
+
+  prepareWeight(dtypeId: number, rows: number, rowLength: number, bytes: Uint8Array): WeightHandle;
+  releaseWeight(weight: WeightHandle): void;
+
+  linear(
+    x: Float32Array,
+    rows: number,
+    weights: readonly WeightHandle[],
+    biases: readonly (Float32Array | null)[],
+    outs: readonly Float32Array[],
+    fast: boolean,
+  ): void;
+  linearArgmax(x: Float32Array, rows: number, weight: WeightHandle, out: Int32Array, fast: boolean): void;
+  embedding(ids: Int32Array, weight: WeightHandle, out: Float32Array): void;
+  add(a: Float32Array, b: Float32Array, out: Float32Array): void;
+  siluMul(gate: Float32Array, up: Float32Array, out: Float32Array): void;
+  gelu(x: Float32Array, out: Float32Array): void;
+  /** With a residual, `sum` gets x + residual and is what is normed. */
+  rmsNorm(
+    x: Float32Array,
+    residual: Float32Array | null,
+    gamma: Float32Array,
+    eps: number,
+    dim: number,
+    sum: Float32Array | null,
+    out: Float32Array,
+  ): void;
+  layerNorm(
+    x: Float32Array,
+    residual: Float32Array | null,
+    gamma: Float32Array,
+    beta: Float32Array,
+    eps: number,
+    dim: number,
+    sum: Float32Array | null,
+    out: Float32Array,
+  ): void;
+  headNormRope(
+    x: Float32Array,
+    gamma: Float32Array | null,
+    positions: Int32Array,
+    heads: number,
+    headDim: number,
+    eps: number,
+    theta: number,
+    out: Float32Array,
+  ): void;
+  /** `segments`: start, count, position, capacity of each cache. */
+  cachedAttention(
+    q: Float32Array,
+    k: Float32Array,
+    v: Float32Array,
+    keys: readonly Float32Array[],
+    values: readonly Float32Array[],
+    segments: Int32Array,
+    heads: number,
+    kvHeads: number,
+    headDim: number,
+    scale: number,
+    out: Float32Array,
+  ): void;
+  blockAttention(
+    q: Float32Array,
+    k: Float32Array,
+    v: Float32Array,
+    offsets: Int32Array,
+    heads: number,
+    headDim: number,
+    scale: number,
+    out: Float32Array,
+  ): void;
+  /**
+   * `geometry`: batch, height, width, inChannels, outChannels, kernel height and width, stride height and width, padding
+   * height and width, activation (0 none, 1 gelu, 2 silu), layout (1 nhwc, 0 nwch).
+   */
+  conv2d(
+    x: Float32Array,
+    geometry: Int32Array,
+    weight: WeightHandle,
+    bias: Float32Array | null,
+    out: Float32Array,
+    fast: boolean,
+  ): void;
+
+  /** Encodes rows with all cores; importance: mean square of each input column. Resolves to the first row whose scale overflowed, or -1. */
+  quantizeRows(
+    dtypeId: number,
+    source: Uint8Array,
+    sourceDtypeId: number,
+    rowLength: number,
+    importance: Float32Array | null,
+    out: Uint8Array,
+    threads: number,
+  ): Promise<number>;
+  dequantizeRows(dtypeId: number, bytes: Uint8Array, out: Float32Array): void;
+}
+
+let loaded: NativeAddon | null | undefined;
+let problem: string | null = null;
+
+/**
+ * The native addon, loaded once: a prebuilt binary for this platform, else the one that native/build.mjs compiled.
+ * Null where there is none or it does not load (see `addonProblem`). VOXQUANT_NATIVE=off disables it; VOXQUANT_ISA
+ * (baseline, avx2, avx512vnni, avx512bf16, avx512) lowers the instruction set.
+ */
+export function loadAddon(): NativeAddon | null {
+  if (loaded === undefined) loaded = isNode ? findAddon() : null;
+  return loaded;
+}
+
+/** Why the addon is not here, or why it does not run at its best; null if all is well. */
+export function addonProblem(): string | null {
+  loadAddon();
+  return problem;
+}
+
+function findAddon(): NativeAddon | null {
+  if (process.env["VOXQUANT_NATIVE"] === "off") {
+    problem = "disabled by VOXQUANT_NATIVE=off";
+    return null;
+  }
+  const { existsSync } = nodeBuiltin("node:fs");
+  const { fileURLToPath } = nodeBuiltin("node:url");
+  const require = nodeBuiltin("node:module").createRequire(import.meta.url);
+  // src/backends/native and dist/backends/native lie equally deep in the package
+  const candidates = [
+    `../../../prebuilds/${process.platform}-${process.arch}/voxquant.node`,
+    "../../../native/build/voxquant.node",
+  ].map((path) => fileURLToPath(new URL(path, import.meta.url)));
+  for (const path of candidates) {
+    if (!existsSync(path)) continue;
+    try {
+      const addon = require(path) as NativeAddon;
+      chooseIsa(addon);
+      return addon;
+    } catch (error) {
+      problem = `${path} does not load: ${error instanceof Error ? error.message : String(error)}`;
+    }
+  }
+  problem ??= "it was not built";
+  return null;
+}
+
+/** Takes the level that was asked for, or the best whose results agree with the baseline's. */
+function chooseIsa(addon: NativeAddon): void {
+  const wanted = process.env["VOXQUANT_ISA"];
+  if (wanted !== undefined && wanted !== "" && !addon.setIsa(wanted)) {
+    problem = `VOXQUANT_ISA=${wanted} cannot run here, which has ${addon.isaLevels().join(", ")}`;
+  }
+  const levels = addon.isaLevels();
+  for (let level = levels.indexOf(addon.isa()); level > 0; level--) {
+    addon.setIsa(levels[level]!);
+    const difference = addon.checkIsa();
+    if (difference === null) return;
+    problem = `the self-check found a wrong result, a lower instruction set is used: ${difference}`;
+  }
+  addon.setIsa("baseline");
+}

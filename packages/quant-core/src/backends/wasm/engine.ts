@@ -1,0 +1,63 @@
+import { env, findBackend, setBackend } from "@tensorflow/tfjs-core";
+import { setWasmPaths, type BackendWasm } from "@tensorflow/tfjs-backend-wasm";
+import { BackendError } from "../../errors.js";
+import { isNode } from "../../platform.js";
+import { assetUrl } from "./assets.js";
+
+export const WASM_BACKEND = "wasm";
+
+/**
+ * The TensorFlow.js WASM backend, initialised on its first use and made the active backend. In Node it finds its own
+ * binary; in a browser it is given the copy in our assets. Its single-threaded build is chosen: the memory of the other
+ * is shared, which a module compiled for plain memory cannot import.
+ * @throws BackendError if it does not start
+ */
+export async function startWasmBackend(): Promise<BackendWasm> {
+  // A backend that the application started before stays as it is; settings would come too late for it.
+  env().set("WASM_HAS_MULTITHREAD_SUPPORT", false);
+  if (!isNode) {
+    const simd = assetUrl("tfjs-backend-wasm-simd.wasm").href;
+    setWasmPaths({
+      "tfjs-backend-wasm.wasm": simd,
+      "tfjs-backend-wasm-simd.wasm": simd,
+      "tfjs-backend-wasm-threaded-simd.wasm": simd,
+    });
+  }
+  if (!(await env().getAsync("WASM_HAS_SIMD_SUPPORT"))) {
+    throw new BackendError(
+      "this engine has no WebAssembly SIMD, which the WASM backend needs: " +
+        "use Node 16, Chrome 91, Firefox 89, Safari 16.4 or newer, or another backend",
+    );
+  }
+  const started = await setBackend(WASM_BACKEND);
+  const backend = started ? (findBackend(WASM_BACKEND) as BackendWasm | null) : null;
+  if (backend === null) {
+    throw new BackendError(
+      "the TensorFlow.js WASM backend does not start; in a browser its binary must be served: " +
+        "name the folder of the wasm files with setWasmAssetPath",
+    );
+  }
+  return backend;
+}
+
+/** The parts of the backend's Emscripten module that are used. */
+export interface WasmHeap {
+  readonly asm: { readonly memory: WebAssembly.Memory };
+  _malloc(bytes: number): number;
+  _free(pointer: number): void;
+}
+
+/**
+ * The heap in which a backend keeps its tensors.
+ * @throws BackendError if its memory is shared between threads
+ */
+export function heapOf(backend: BackendWasm): WasmHeap {
+  const heap = backend.wasm as unknown as WasmHeap;
+  if (typeof SharedArrayBuffer !== "undefined" && heap.asm.memory.buffer instanceof SharedArrayBuffer) {
+    throw new BackendError(
+      "the TensorFlow.js WASM backend was started with threads before voxquant; load the model first, or set " +
+        'tf.env().set("WASM_HAS_MULTITHREAD_SUPPORT", false) before its first use',
+    );
+  }
+  return heap;
+}
