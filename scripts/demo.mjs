@@ -97,9 +97,10 @@ async function showErrors() {
   say("type             tensors  worst relative RMSE  lowest SNR");
   for (const [type, tensors] of byType) {
     const worst = tensors.reduce((a, b) => (a.relativeRmse >= b.relativeRmse ? a : b));
+    const error = worst.relativeRmse === 0 ? "0" : worst.relativeRmse.toExponential(2);
     const snr = worst.snrDb === null ? "exact" : `${worst.snrDb.toFixed(1)} dB`;
     say(
-      `${type.padEnd(15)}  ${String(tensors.length).padStart(7)}  ${worst.relativeRmse.toExponential(2).padStart(19)}  ${snr.padStart(10)}`,
+      `${type.padEnd(15)}  ${String(tensors.length).padStart(7)}  ${error.padStart(19)}  ${snr.padStart(10)}`,
     );
   }
   return true;

@@ -3,7 +3,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { build, install } from "./setup.mjs";
 
-const jobs = { demo: "./demo.mjs", test: "./test.mjs", setup: null };
+const jobs = { demo: "./demo.mjs", test: "./test.mjs" };
 const job = process.argv[2];
 
 if (!Object.hasOwn(jobs, job)) {
@@ -14,7 +14,7 @@ checkNode();
 if (!(await install())) process.exit(1);
 const built = await build();
 if (!built && job !== "test") process.exit(1);
-if (jobs[job] !== null) process.exitCode = await (await import(jobs[job])).run({ built });
+process.exitCode = await (await import(jobs[job])).run({ built });
 
 function checkNode() {
   const { engines } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));

@@ -69,11 +69,14 @@ export async function build() {
     "--concurrency=2",
   ]);
   done(result.ok ? "done" : "failed");
-  if (!result.ok) process.stderr.write(result.output);
+  if (!result.ok) {
+    process.stderr.write(result.output);
+    return false;
+  }
   process.stderr.write(
     existsSync(nativeAddon)
       ? "Native kernels: built.\n"
       : "Native kernels: left out, there is no C++ compiler here; everything runs on the WASM backend.\n",
   );
-  return result.ok;
+  return true;
 }

@@ -101,7 +101,7 @@ describe("models", () => {
     await refuses(["inspect", zip], /zip\.gguf/);
     const html = join(root, "page.gguf");
     writeFileSync(html, "<!DOCTYPE html><html><body>Not found</body></html>");
-    await refuses(["inspect", html], /page\.gguf.*html/i);
+    await refuses(["inspect", html], /page\.gguf.*web page/);
   });
 
   test("several .gguf files: the known name is taken and said, none known is an error", async () => {
@@ -151,16 +151,11 @@ describe("audio", () => {
     ["empty.wav", new Uint8Array(0), /empty/i],
     ["no-samples.wav", wav([]), /no-samples\.wav|no audio|no samples/i],
     ["short.wav", wav(new Float32Array(200)), /200 samples|too short/i],
+    ["blink.wav", wav(new Float32Array(320).fill(0.1)), /blink\.wav: .*too short: 320 samples/],
     ["nan.wav", wav(new Float32Array(16_000).fill(NaN), true), /NaN|not finite|not numbers/i],
     ["noise.mp3", Buffer.from("this is no audio at all, whatever its name says"), /noise\.mp3/],
   ])("%s", async (name, content, message) => {
     await refuses(["transcribe", audio(name, content), "--model", MINI], message);
-  });
-
-  test("0.02 s are no speech", async () => {
-    const path = audio("blink.wav", wav(new Float32Array(320).fill(0.1)));
-    const { code, stdout } = await runCli(["transcribe", path, "--model", MINI]);
-    expect({ code, stdout }).toEqual({ code: 0, stdout: "" });
   });
 
   test("output that cannot be written, and a full disk", async () => {

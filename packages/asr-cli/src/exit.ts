@@ -12,9 +12,9 @@ export class UsageError extends Error {
   override readonly name = "UsageError";
 }
 
-/** Some of several files failed; each was reported when it happened. */
-export class PartialFailure extends Error {
-  override readonly name = "PartialFailure";
+/** A failure that the command itself has put into words. */
+export class CommandFailure extends Error {
+  override readonly name = "CommandFailure";
 }
 
 export function exitCodeOf(error: unknown): number {
@@ -30,7 +30,7 @@ export function isAbort(error: unknown): boolean {
 export function describeError(error: unknown): string {
   if (isAbort(error)) return "interrupted";
   if (!(error instanceof Error)) return String(error);
-  if (error instanceof VoxquantError || error instanceof UsageError || error instanceof PartialFailure)
+  if (error instanceof VoxquantError || error instanceof UsageError || error instanceof CommandFailure)
     return error.message;
   if (isSystemError(error)) return error.message;
   return `unexpected error, please report it: ${error.stack ?? error.message}`;

@@ -17,11 +17,12 @@ export async function quantizeProfileOf(input: string): Promise<QuantizeProfile>
   try {
     const files = await openModelFiles(input, checkpoint);
     const config = await files.readText("config.json");
-    const family =
+    const architecture = checkpoint.metadata.get("general.architecture");
+    const family = asr.detectModelFamily(
       config === null
-        ? (asr.familyOfArchitecture(checkpoint.metadata.get("general.architecture")) ??
-          asr.familyOfTensors(checkpoint.tensors.keys()))
-        : asr.detectModelFamily(parseConfig(config, input));
+        ? { model_type: String(architecture).replaceAll("-", "_") }
+        : parseConfig(config, input),
+    );
     if (family !== null && family.cli !== "asr-cli") throw new ConfigError(otherCommand(input, family));
     if (family?.family !== "qwen3-asr" && family?.family !== "qwen3-forced-aligner") return GENERIC_PROFILE;
     return config === null ? asr.QWEN3_ASR_QUANTIZE_PROFILE : await asr.qwen3AsrQuantizeProfile(files);

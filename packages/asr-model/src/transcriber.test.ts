@@ -45,6 +45,7 @@ function withGaps(length: number, gaps: readonly number[]) {
 }
 
 const whole = { vad: false } as const;
+const FACTS = { loadMs: 0, kvBytesPerToken: 1000 };
 
 test.each([
   [0.5, 256],
@@ -60,7 +61,7 @@ test.each([
 test("a clip is one piece, as it is", async () => {
   const recognizer = new FakeRecognizer(() => ({ text: "Hello.", ids: [5, 6, 7] }));
   const audio = seconds(0.3);
-  const transcript = await transcribe(recognizer, audio, { ...whole, prompt: "names", language: "english", maxTokens: 9 }, 3);
+  const transcript = await transcribe(recognizer, audio, { ...whole, prompt: "names", language: "english", maxTokens: 9 }, { ...FACTS, loadMs: 3 });
   expect(recognizer.batches).toHaveLength(1);
   const [piece] = recognizer.batches[0]!;
   expect(piece).toMatchObject({ context: "names", language: "English", maxTokens: 9 });
@@ -81,7 +82,7 @@ test("a clip is one piece, as it is", async () => {
 test("peaks over full scale are scaled down, the caller's samples stay", async () => {
   const recognizer = new FakeRecognizer(() => ({}));
   const audio = seconds(1, 2);
-  await transcribe(recognizer, audio, whole, 0);
+  await transcribe(recognizer, audio, whole, FACTS);
   expect(recognizer.batches[0]![0]!.samples[0]).toBe(1);
   expect(audio.samples[0]).toBe(2);
 });
@@ -92,7 +93,7 @@ test("long audio is cut at quiet places and joined as the official package does"
     text: `${(samples.length / SAMPLE_RATE).toFixed(1)};`,
     language: samples.length > 19 * SAMPLE_RATE ? "English" : "German",
   }));
-  const transcript = await transcribe(recognizer, withGaps(45, cuts), { ...whole, segmentSeconds: 20, batchSize: 2 }, 0);
+  const transcript = await transcribe(recognizer, withGaps(45, cuts), { ...whole, segmentSeconds: 20, batchSize: 2 }, FACTS);
   expect(transcript.segments.map(({ start, end }) => [start.toFixed(1), end.toFixed(1)])).toEqual([
     ["0.0", "20.5"],
     ["20.5", "39.0"],
@@ -106,7 +107,7 @@ test("long audio is cut at quiet places and joined as the official package does"
 
 test("a tail of less than half a second is padded", async () => {
   const recognizer = new FakeRecognizer(() => ({}));
-  const transcript = await transcribe(recognizer, withGaps(5.2, [5]), { ...whole, segmentSeconds: 5 }, 0);
+  const transcript = await transcribe(recognizer, withGaps(5.2, [5]), { ...whole, segmentSeconds: 5 }, FACTS);
   const tail = recognizer.batches[0]![1]!.samples;
   expect(tail).toHaveLength(SAMPLE_RATE / 2);
   expect(tail.at(-1)).toBe(0);
@@ -115,23 +116,35 @@ test("a tail of less than half a second is padded", async () => {
 
 test("batches hold a bounded amount of audio", async () => {
   const recognizer = new FakeRecognizer(() => ({}));
-  await transcribe(recognizer, seconds(265), { ...whole, segmentSeconds: 130 }, 0);
+  await transcribe(recognizer, seconds(265), { ...whole, segmentSeconds: 130 }, FACTS);
   for (const batch of recognizer.batches) {
     expect(batch.reduce((sum, { samples }) => sum + samples.length, 0)).toBeLessThanOrEqual(240 * SAMPLE_RATE);
   }
   expect(recognizer.batches.length).toBeGreaterThanOrEqual(2);
 });
 
+test("and of keys and values: a large model gets fewer pieces at once, but one at least", async () => {
+  const sizes = async (kvBytesPerToken: number) => {
+    const recognizer = new FakeRecognizer(() => ({}));
+    await transcribe(recognizer, withGaps(3.9, [1, 2, 3]), { ...whole, segmentSeconds: 1 }, { ...FACTS, kvBytesPerToken });
+    return recognizer.batches.map((batch) => batch.length);
+  };
+  const [pieces] = await sizes(1000);
+  expect(pieces).toBeGreaterThan(2);
+  expect(Math.max(...(await sizes(1_500_000)))).toBe(2);
+  expect(await sizes(2 ** 31)).toEqual(new Array<number>(pieces!).fill(1));
+});
+
 test("a silent recording needs no model", async () => {
   const recognizer = new FakeRecognizer(() => ({ text: "invented" }));
-  const transcript = await transcribe(recognizer, seconds(3, 0), {}, 0);
+  const transcript = await transcribe(recognizer, seconds(3, 0), {}, FACTS);
   expect(transcript).toMatchObject({ text: "", language: "", segments: [], tokens: [], stopReason: "no-speech", audioSeconds: 3 });
   expect(recognizer.batches).toEqual([]);
 });
 
 test("a piece in which the model hears nothing is no segment", async () => {
   const recognizer = new FakeRecognizer(() => ({ text: "", language: "", ids: [4, 2] }));
-  const transcript = await transcribe(recognizer, seconds(1), whole, 0);
+  const transcript = await transcribe(recognizer, seconds(1), whole, FACTS);
   expect(transcript).toMatchObject({ text: "", segments: [], tokens: [4, 2], stopReason: "no-speech" });
 });
 
@@ -142,7 +155,7 @@ describe("repetition", () => {
         ? { text: "loop", stopReason: "repetition", truncatedRepeats: 20 }
         : { text: samples.length > 4.5 * SAMPLE_RATE ? "first." : "second." },
     );
-    const transcript = await transcribe(recognizer, withGaps(9, [5]), whole, 0);
+    const transcript = await transcribe(recognizer, withGaps(9, [5]), whole, FACTS);
     expect(transcript.segments.map(({ text, start, end }) => [text, start.toFixed(1), end.toFixed(1)])).toEqual([
       ["first.", "0.0", "5.0"],
       ["second.", "5.0", "9.0"],
@@ -152,7 +165,7 @@ describe("repetition", () => {
 
   test("and kept with its repeats cut if that does not help", async () => {
     const recognizer = new FakeRecognizer(() => ({ text: "loop", stopReason: "repetition", truncatedRepeats: 20 }));
-    const transcript = await transcribe(recognizer, seconds(9), whole, 0);
+    const transcript = await transcribe(recognizer, seconds(9), whole, FACTS);
     expect(recognizer.batches.map((batch) => batch.length)).toEqual([1, 2]);
     expect(transcript).toMatchObject({ text: "loop", stopReason: "repetition" });
     expect(transcript.segments).toHaveLength(1);
@@ -161,7 +174,7 @@ describe("repetition", () => {
 
   test("a piece too short to halve is not tried again", async () => {
     const recognizer = new FakeRecognizer(() => ({ stopReason: "repetition", truncatedRepeats: 1 }));
-    await transcribe(recognizer, seconds(0.9), whole, 0);
+    await transcribe(recognizer, seconds(0.9), whole, FACTS);
     expect(recognizer.batches).toHaveLength(1);
   });
 });
@@ -170,7 +183,7 @@ test("length outranks the other reasons", async () => {
   const reasons = ["eos", "length", "repetition"] as const;
   let at = 0;
   const recognizer = new FakeRecognizer(() => ({ stopReason: reasons[at++ % 3]! }));
-  const transcript = await transcribe(recognizer, withGaps(2.9, [1, 2]), { ...whole, segmentSeconds: 1 }, 0);
+  const transcript = await transcribe(recognizer, withGaps(2.9, [1, 2]), { ...whole, segmentSeconds: 1 }, FACTS);
   expect(transcript.stopReason).toBe("length");
 });
 
@@ -187,7 +200,7 @@ test("word times are those of the recording", async () => {
   };
   const recognizer = new FakeRecognizer(() => ({ text: "Word.", language: "German" }));
   const options = { ...whole, segmentSeconds: 20, timestamps: "word", aligner } as const;
-  const { segments } = await transcribe(recognizer, withGaps(30, [20.5]), options, 0);
+  const { segments } = await transcribe(recognizer, withGaps(30, [20.5]), options, FACTS);
   expect(calls).toMatchObject([
     { text: "Word.", language: "German" },
     { text: "Word.", language: "German" },
@@ -211,7 +224,7 @@ test("progress, tokens and segments are reported in order", async () => {
       onToken: ({ segment, text }) => events.push(`${segment}:${text}`),
       onSegment: ({ start }) => events.push(`segment ${start.toFixed(0)}`),
     },
-    0,
+    FACTS,
   );
   expect(events).toEqual([
     ...["0:token 0", "1:token 1", "segment 0", "segment 20", "40/50 2"],
@@ -221,13 +234,13 @@ test("progress, tokens and segments are reported in order", async () => {
 
 test("a trace is of one piece at a time", async () => {
   const recognizer = new FakeRecognizer(() => ({}));
-  await transcribe(recognizer, withGaps(50, [20, 40]), { ...whole, segmentSeconds: 20, trace: () => undefined }, 0);
+  await transcribe(recognizer, withGaps(50, [20, 40]), { ...whole, segmentSeconds: 20, trace: () => undefined }, FACTS);
   expect(recognizer.batches.map((batch) => batch.length)).toEqual([1, 1, 1]);
 });
 
 describe("refused", () => {
   const recognizer = new FakeRecognizer(() => ({}));
-  const run = (audio: Parameters<typeof transcribe>[1], options = {}) => transcribe(recognizer, audio, options, 0);
+  const run = (audio: Parameters<typeof transcribe>[1], options = {}) => transcribe(recognizer, audio, options, FACTS);
 
   test.each([
     ["no samples", 0, "no_data", whole],

@@ -22,10 +22,22 @@ export interface Recognizer {
   recognize(pieces: readonly Piece[], options?: RecognizeOptions): Promise<Recognition[]>;
 }
 
+/** What a transcription needs to know about a loaded model. */
+export interface ModelFacts {
+  readonly loadMs: number;
+  /** Bytes of keys and values that a token takes. */
+  readonly kvBytesPerToken: number;
+}
+
 const DEFAULT_SEGMENT_SECONDS = 30;
 const DEFAULT_BATCH_SIZE = 8;
 /** Audio of a batch, at most: 8 pieces of the default length, so that longer ones do not pile up in memory. */
 const BATCH_SAMPLES = 8 * DEFAULT_SEGMENT_SECONDS * SAMPLE_RATE;
+/** Keys and values of a batch, at most: large models take fewer pieces at once. */
+const BATCH_KV_BYTES = 2 ** 30;
+/** Tokens of a prompt beside its audio and context, and audio tokens a second. */
+const PROMPT_TOKENS = 32;
+const AUDIO_TOKENS_PER_SECOND = 13;
 
 /** Fast speech is at most 16 tokens a second; some are for the language tag. */
 const TOKENS_PER_SECOND = 16;
@@ -92,7 +104,7 @@ export async function transcribe(
   recognizer: Recognizer,
   audio: AudioInput,
   options: TranscribeOptions,
-  loadMs: number,
+  { loadMs, kvBytesPerToken }: ModelFacts,
 ): Promise<Transcript> {
   const settings = checkOptions(options);
   const { vad, segmentSeconds, batchSize } = settings;
@@ -115,9 +127,18 @@ export async function transcribe(
   const pieces = vad
     ? speechPieces(intake, segmentSeconds, { onAnalysed: (samples) => report(samples), ...(signal === undefined ? {} : { signal }) })
     : quietPieces(intake, segmentSeconds);
+  const kvBytes = ({ samples: { length } }: AudioPiece) =>
+    kvBytesPerToken *
+    (PROMPT_TOKENS + (AUDIO_TOKENS_PER_SECOND * length) / SAMPLE_RATE + (options.maxTokens ?? tokenBudget(length)));
+  const sum = (batch: readonly AudioPiece[], of: (piece: AudioPiece) => number) =>
+    batch.reduce((total, piece) => total + of(piece), 0);
+  const fits = (batch: readonly AudioPiece[]) =>
+    batch.length <= batchSize &&
+    sum(batch, ({ samples }) => samples.length) <= BATCH_SAMPLES &&
+    sum(batch, kvBytes) <= BATCH_KV_BYTES;
   const tokens: number[] = [];
   let pieceCount = 0;
-  for await (const batch of batches(pieces, batchSize, (ms) => (vadMs += ms))) {
+  for await (const batch of batches(pieces, fits, (ms) => (vadMs += ms))) {
     waitingFrom = batch[0]!.start;
     for (const recognized of await recognizeBatch(recognizer, batch, pieceCount, settings, stages)) {
       for (const id of recognized.result.ids) tokens.push(id);
@@ -146,28 +167,24 @@ export async function transcribe(
   };
 }
 
-/** Groups pieces for one pass of the model; reports the time spent on getting them. */
+/** Groups pieces for one pass of the model, one at least; reports the time spent on getting them. */
 async function* batches(
   pieces: AsyncGenerator<AudioPiece, void, undefined>,
-  size: number,
+  fits: (batch: readonly AudioPiece[]) => boolean,
   onWaited: (ms: number) => void,
 ): AsyncGenerator<AudioPiece[], void, undefined> {
   let batch: AudioPiece[] = [];
-  let samples = 0;
   try {
     for (;;) {
       const asked = performance.now();
       const next = await pieces.next();
       onWaited(performance.now() - asked);
       if (next.done === true) break;
-      const piece = next.value;
-      if (batch.length > 0 && (batch.length === size || samples + piece.samples.length > BATCH_SAMPLES)) {
+      if (batch.length > 0 && !fits([...batch, next.value])) {
         yield batch;
         batch = [];
-        samples = 0;
       }
-      batch.push(piece);
-      samples += piece.samples.length;
+      batch.push(next.value);
     }
     if (batch.length > 0) yield batch;
   } finally {

@@ -54,7 +54,7 @@ export interface SpeechPiece {
  * Cuts a recording (16 kHz mono) at its pauses into pieces of speech, as it arrives. What holds no speech is left out:
  * silence and noise give no pieces. Speech without a pause is cut at the quietest 100 ms of the last 5 s before
  * `maxSeconds`. Holds at most `maxSeconds` and some seconds of audio.
- * @throws AudioError `bad_input` for contradictory options; the reason of an aborted `signal`
+ * @throws AudioError `bad_input` for options out of range, `bad_samples` for NaN or infinity; the reason of an aborted `signal`
  */
 export async function* segmentSpeech(
   samples: Float32Array | AsyncIterable<Float32Array>,
@@ -93,6 +93,7 @@ export async function* segmentSpeech(
     signal?.throwIfAborted();
     audio.append(block);
     for (let i = 0; i < block.length; i++) peak = Math.max(peak, Math.abs(block[i]!));
+    if (!(peak < Infinity)) throw new AudioError("bad_samples", "the audio has NaN or infinite samples");
     yield* analyse(audio.end - LEVEL_LOOKAHEAD, false);
   }
   yield* analyse(audio.end, true);

@@ -2,7 +2,8 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { quantizeAsrModel, loadAsrModel } from "@voxquant/asr-model";
+import { loadAsrModel, qwen3AsrQuantizeProfile } from "@voxquant/asr-model";
+import { openModelFiles, quantizeCheckpoint } from "@voxquant/quant-core";
 
 const repository = resolve(import.meta.dirname, "../../..");
 const chromium = [
@@ -22,12 +23,11 @@ describe("the mini model in headless Chromium", () => {
       return;
     }
     const model = join(folder, "model.gguf");
-    await quantizeAsrModel({
-      input: join(repository, "models/qwen3-asr-mini"),
-      output: model,
-      qtype: "q8_0",
-      scope: "all",
-    });
+    const checkpoint = join(repository, "models/qwen3-asr-mini");
+    await quantizeCheckpoint(
+      { input: checkpoint, output: model, qtype: "q8_0", scope: "all" },
+      await qwen3AsrQuantizeProfile(await openModelFiles(checkpoint)),
+    );
     const sample = join(repository, "samples/kitchen-light-en.wav");
     const run = spawnSync(
       process.execPath,

@@ -1,15 +1,13 @@
 /** Element-wise functions. The polynomials are minimax fits of our own; errors are given for float32 evaluation. */
 import { multiplyAdd } from "./vector";
 
-/** e^x of four floats to 2 ulp; 0 below -87.3, 3.3e38 above 88.7; NaN stays NaN. */
+/** e^x of four floats in -87…88, to 2 ulp; NaN stays NaN. */
 // @ts-ignore: decorator
 @inline
-export function exponential(x: v128): v128 {
-  const least = f32x4.splat(-87.33);
-  const clamped = f32x4.pmax(f32x4.pmin(x, f32x4.splat(88.7)), least);
+function exponentialOfSmall(x: v128): v128 {
   // x = n · ln 2 + r, |r| <= ln 2 / 2, with ln 2 in two parts so that r is exact
-  const n = f32x4.nearest(f32x4.mul(clamped, f32x4.splat(1.4426950408889634)));
-  let r = f32x4.sub(clamped, f32x4.mul(n, f32x4.splat(0.693359375)));
+  const n = f32x4.nearest(f32x4.mul(x, f32x4.splat(1.4426950408889634)));
+  let r = f32x4.sub(x, f32x4.mul(n, f32x4.splat(0.693359375)));
   r = f32x4.add(r, f32x4.mul(n, f32x4.splat(2.12194440054690583e-4)));
   let p = f32x4.splat(0.001392617612);
   p = multiplyAdd(p, r, f32x4.splat(0.008363173075));
@@ -17,44 +15,45 @@ export function exponential(x: v128): v128 {
   p = multiplyAdd(p, r, f32x4.splat(0.1666657703));
   p = multiplyAdd(p, r, f32x4.splat(0.5));
   p = f32x4.add(multiplyAdd(p, f32x4.mul(r, r), r), f32x4.splat(1));
-  const power = i32x4.shl(i32x4.add(i32x4.trunc_sat_f32x4_s(n), i32x4.splat(127)), 23);
-  return v128.andnot(f32x4.mul(p, power), f32x4.lt(x, least));
+  // n + 127 as an integer: adding 2^23 puts it into the low bits of the mantissa
+  const exponent = f32x4.add(n, f32x4.splat(8388608.0 + 127.0));
+  return f32x4.mul(p, i32x4.shl(exponent, 23));
 }
 
-/** erf of four floats, absolute error below 2e-7. */
+/** e^x of four floats: 0 below -87.3, 3.3e38 above 88.7; NaN stays NaN. */
 // @ts-ignore: decorator
 @inline
-function errorFunction(x: v128): v128 {
-  const t = f32x4.pmin(f32x4.abs(x), f32x4.splat(4));
-  // |x| < 1: x · P(x²)
-  const square = f32x4.mul(t, t);
-  let near = f32x4.splat(7.875875063e-5);
-  near = multiplyAdd(near, square, f32x4.splat(-0.0008016864287));
-  near = multiplyAdd(near, square, f32x4.splat(0.005189087423));
-  near = multiplyAdd(near, square, f32x4.splat(-0.02685421201));
-  near = multiplyAdd(near, square, f32x4.splat(0.1128359472));
-  near = multiplyAdd(near, square, f32x4.splat(-0.3761262667));
-  near = multiplyAdd(near, square, f32x4.splat(1.128379166));
-  near = f32x4.mul(near, x);
-  // 1 … 4: 1 - e^(-Q(|x|)), Q fits -ln erfc; beyond 4 erf is 1 in float32
-  let far = f32x4.splat(1.327236181e-5);
-  far = multiplyAdd(far, t, f32x4.splat(-0.0003169370225));
-  far = multiplyAdd(far, t, f32x4.splat(0.003432351381));
-  far = multiplyAdd(far, t, f32x4.splat(-0.02260477224));
-  far = multiplyAdd(far, t, f32x4.splat(0.1032811176));
-  far = multiplyAdd(far, t, f32x4.splat(0.6391412576));
-  far = multiplyAdd(far, t, f32x4.splat(1.125893652));
-  far = multiplyAdd(far, t, f32x4.splat(0.0007658977797));
-  far = f32x4.sub(f32x4.splat(1), exponential(f32x4.neg(far)));
-  far = v128.or(far, v128.and(x, i32x4.splat(0x80000000)));
-  return v128.bitselect(far, near, f32x4.ge(t, f32x4.splat(1)));
+export function exponential(x: v128): v128 {
+  const least = f32x4.splat(-87.33);
+  const e = exponentialOfSmall(f32x4.pmax(f32x4.pmin(x, f32x4.splat(88.7)), least));
+  return v128.andnot(e, f32x4.lt(x, least));
 }
 
+/**
+ * x/2 · (1 + erf(x/√2)), absolute error below 3e-7. erfc(t) = e^(-Q(t)) on t = |x|/√2 in 0…4, where Q fits -ln erfc;
+ * beyond, erfc is below float32's resolution of the result.
+ */
 // @ts-ignore: decorator
 @inline
 function geluOf(x: v128): v128 {
-  const erf = errorFunction(f32x4.mul(x, f32x4.splat(0.7071067811865476)));
-  return f32x4.mul(f32x4.mul(x, f32x4.splat(0.5)), f32x4.add(erf, f32x4.splat(1)));
+  const t = f32x4.mul(f32x4.abs(x), f32x4.splat(0.7071067811865476));
+  // even and odd powers apart: two short chains of dependent operations instead of a long one
+  const s = f32x4.mul(t, t);
+  let even = f32x4.splat(-3.28015058e-7);
+  let odd = f32x4.splat(7.551456748e-6);
+  even = multiplyAdd(even, s, f32x4.splat(-7.432392628e-5));
+  odd = multiplyAdd(odd, s, f32x4.splat(0.000392652246));
+  even = multiplyAdd(even, s, f32x4.splat(-0.001011037722));
+  odd = multiplyAdd(odd, s, f32x4.splat(-0.0008583399811));
+  even = multiplyAdd(even, s, f32x4.splat(0.02007837778));
+  odd = multiplyAdd(odd, s, f32x4.splat(-0.1032518568));
+  even = multiplyAdd(even, s, f32x4.splat(-0.6364968761));
+  odd = multiplyAdd(odd, s, f32x4.splat(-1.12839144));
+  even = multiplyAdd(even, s, f32x4.splat(2.027954547e-7));
+  const p = multiplyAdd(odd, t, even);
+  const tail = f32x4.mul(f32x4.mul(x, f32x4.splat(0.5)), exponentialOfSmall(p));
+  const half = v128.andnot(tail, f32x4.ge(t, f32x4.splat(4)));
+  return v128.bitselect(f32x4.sub(x, half), half, f32x4.ge(x, f32x4.splat(0)));
 }
 
 // @ts-ignore: decorator

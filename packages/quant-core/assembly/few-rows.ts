@@ -1,6 +1,6 @@
 /**
  * Matrix × few vectors: `out[r, n] = x[r] · weight[n] + bias[n]`. Every weight is read from memory once: all
- * vectors of x visit a group of one to four weight rows before the next group.
+ * vectors of x visit a step's one to four weight rows before the next step.
  */
 import {
   BF16,
@@ -25,19 +25,11 @@ export function fewRowsScratch(k: i32): usize {
   return <usize>k * 16 + DEQUANTIZE_SCRATCH;
 }
 
-/** Stores the first `count` lanes of `sums` (plus the biases where `bias` is not null) at `out`. */
 // @ts-ignore: decorator
 @inline
-function storeSums(sums: v128, bias: usize, out: usize, count: i32): void {
-  if (count >= 4) {
-    v128.store(out, bias == 0 ? sums : f32x4.add(sums, v128.load(bias)));
-    return;
-  }
-  for (let i = 0; i < count; i++) {
-    const b: f32 = bias == 0 ? 0 : load<f32>(bias + (<usize>i << 2));
-    store<f32>(out + (<usize>i << 2), f32x4.extract_lane(sums, 0) + b);
-    sums = v128.shuffle<i32>(sums, sums, 1, 2, 3, 0);
-  }
+function storeSum(sum: f32, row: i32, bias: usize, out: usize): void {
+  const at = <usize>row << 2;
+  store<f32>(out + at, bias == 0 ? sum : sum + load<f32>(bias + at));
 }
 
 /**
@@ -63,21 +55,27 @@ export function linearFewFloat(
   const xStride = <usize>k << 2;
   const work = scratch + xStride * 4;
   const dense = dtype == F32 || dtype == F16 || dtype == BF16;
-  for (let i = 0; i < n; i += 4) {
-    const count = min(4, n - i);
-    // a last group of fewer rows computes its first row again in the place of the missing ones
-    let w0 = weight;
-    let w1 = weight + (count > 1 ? rowBytes : 0);
-    let w2 = weight + (count > 2 ? rowBytes * 2 : 0);
-    let w3 = weight + (count > 3 ? rowBytes * 3 : 0);
+  // The four rows of a step lie a quarter of the matrix apart: four long streams, which the processor fetches ahead,
+  // where four neighbouring rows would be many short ones.
+  const quarter = (n + 3) >> 2;
+  for (let i = 0; i < quarter; i++) {
+    // a missing row is replaced by the first
+    const i1 = i + quarter < n ? i + quarter : i;
+    const i2 = i + quarter * 2 < n ? i + quarter * 2 : i;
+    const i3 = i + quarter * 3 < n ? i + quarter * 3 : i;
+    let w0 = weight + rowBytes * i;
+    let w1 = weight + rowBytes * i1;
+    let w2 = weight + rowBytes * i2;
+    let w3 = weight + rowBytes * i3;
     if (!dense) {
-      for (let j = 0; j < count; j++) {
-        dequantize(dtype, weight + rowBytes * j, k, scratch + xStride * j, work);
-      }
+      dequantize(dtype, w0, k, scratch, work);
+      dequantize(dtype, w1, k, scratch + xStride, work);
+      dequantize(dtype, w2, k, scratch + xStride * 2, work);
+      dequantize(dtype, w3, k, scratch + xStride * 3, work);
       w0 = scratch;
-      w1 = scratch + (count > 1 ? xStride : 0);
-      w2 = scratch + (count > 2 ? xStride * 2 : 0);
-      w3 = scratch + (count > 3 ? xStride * 3 : 0);
+      w1 = scratch + xStride;
+      w2 = scratch + xStride * 2;
+      w3 = scratch + xStride * 3;
     }
     let xr = x;
     let o = out;
@@ -88,13 +86,13 @@ export function linearFewFloat(
           : dtype == F16
             ? dotF16x4(w0, w1, w2, w3, k, xr)
             : dotF32x4(w0, w1, w2, w3, k, xr);
-      storeSums(sums, bias, o, count);
+      storeSum(f32x4.extract_lane(sums, 3), i3, bias, o);
+      storeSum(f32x4.extract_lane(sums, 2), i2, bias, o);
+      storeSum(f32x4.extract_lane(sums, 1), i1, bias, o);
+      storeSum(f32x4.extract_lane(sums, 0), i, bias, o);
       xr += xStride;
       o += outStride;
     }
-    weight += rowBytes * 4;
-    out += 16;
-    if (bias != 0) bias += 16;
   }
 }
 
@@ -122,41 +120,46 @@ export function linearFewInt(
   const minimum = hasMinimum(dtype);
   const s = scratch + k;
   const m = s + (<usize>k >> 2);
-  const step = dtype == Q8_0 || dtype == Q4_0 ? 2 : 1;
-  for (let i = 0; i < n; i += step) {
-    const count = min(step, n - i);
-    const second = weight + (count > 1 ? rowBytes : 0);
-    if (!direct) decodeBlocks(dtype, weight, k, scratch, s, m);
+  // two streams of rows for the types that take two at a time, as in `linearFewFloat`
+  const pairs = dtype == Q8_0 || dtype == Q4_0;
+  const steps = pairs ? (n + 1) >> 1 : n;
+  for (let i = 0; i < steps; i++) {
+    const i1 = pairs && i + steps < n ? i + steps : i;
+    const w0 = weight + rowBytes * i;
+    const w1 = weight + rowBytes * i1;
+    if (!direct) decodeBlocks(dtype, w0, k, scratch, s, m);
     for (let r: usize = 0; r < <usize>rows; r++) {
       const qr = q + r * k * 2;
       const dr = d + r * blocks * 4;
       const sums32r = sums32 + r * blocks * 4;
-      let sums: v128;
+      const o = out + r * outStride;
+      let sum: f32;
       switch (dtype) {
         case Q8_0:
-          sums = dotQ8x2(table, weight, second, k, qr, dr);
+        case Q4_0: {
+          const both =
+            dtype == Q8_0
+              ? dotQ8x2(table, w0, w1, k, qr, dr)
+              : dotQ4x2(table, w0, w1, k, qr, dr, sums32r);
+          storeSum(f32x4.extract_lane(both, 1), i1, bias, o);
+          sum = f32x4.extract_lane(both, 0);
           break;
-        case Q4_0:
-          sums = dotQ4x2(table, weight, second, k, qr, dr, sums32r);
-          break;
+        }
         case Q4_K:
-          sums = f32x4.splat(dotQ4K(table, weight, k, qr, dr, sums32r));
+          sum = dotQ4K(table, w0, k, qr, dr, sums32r);
           break;
         case Q6_K:
-          sums = f32x4.splat(dotQ6K(table, weight, k, qr, dr));
+          sum = dotQ6K(table, w0, k, qr, dr);
           break;
         case Q5_0:
-          sums = f32x4.splat(dotQ5(table, weight, k, qr, dr));
+          sum = dotQ5(table, w0, k, qr, dr);
           break;
         default: {
           const sumsOfGroups = group == 16 ? sums16 + r * blocks * 8 : sums32r;
-          sums = f32x4.splat(dotDecoded(scratch, s, m, group, minimum, k, qr, dr, sumsOfGroups));
+          sum = dotDecoded(scratch, s, m, group, minimum, k, qr, dr, sumsOfGroups);
         }
       }
-      storeSums(sums, bias, out + r * outStride, count);
+      storeSum(sum, i, bias, o);
     }
-    weight += rowBytes * step;
-    out += <usize>step << 2;
-    if (bias != 0) bias += <usize>step << 2;
   }
 }

@@ -138,12 +138,9 @@ const char* checkIsa(const Isa* level) {
       input.d = at;
       input.sums16 = at + 64;
       input.sums32 = at + 128;
-      input.lanes = at + 192;
       input.quads = reinterpret_cast<int32_t*>(at + 512);
       input.q = reinterpret_cast<int8_t*>(at + 1024);
       tested->quantizeRow(x, n, n, input.q, input.d, input.quads, input.sums16, input.sums32);
-      for (int b = 0; b < n / 32; b++)
-        for (int j = 0; j < 8; j++) input.lanes[b * 8 + j] = input.d[b];
       for (int shift = 0; shift < 8; shift++) {
         input.offsets[shift] = reinterpret_cast<int32_t*>(at + 2048 + shift * 64);
         for (int j = 0; j < n / 4; j++) input.offsets[shift][j] = -input.quads[j] * (1 << shift);

@@ -1,6 +1,6 @@
 #pragma once
-// Matrix x vectors on AVX-512 with VNNI. A "step" is 64 elements; a unit is what one header describes: a pair of
-// 32-element blocks (one step) or a 256-element block (four steps).
+// Matrix x vectors on AVX-512 with VNNI. A "step" is 64 elements; a unit is 256: eight blocks of 32 elements or one of
+// 256. A unit's scales are decoded together and multiplied by the activations' scales at once.
 
 namespace voxquant {
 namespace {
@@ -20,14 +20,14 @@ inline short load16(const uint8_t* p) {
   return v;
 }
 
-// Two half floats, each in eight lanes.
-inline F pairScale(const uint8_t* a, const uint8_t* b) {
-  return _mm512_cvtph_ps(_mm256_set_m128i(_mm_set1_epi16(load16(b)), _mm_set1_epi16(load16(a))));
-}
-
-inline F pairLow(const uint8_t* a, const uint8_t* b) {
-  __m128i both = _mm_insert_epi16(_mm_cvtsi32_si128((uint16_t)load16(a)), load16(b), 1);
-  return _mm512_zextps128_ps512(_mm_cvtph_ps(both));
+// Eight half floats `stride` bytes apart. They are collected by the integer units, which have nothing else to do here.
+inline F eightHalves(const uint8_t* p, int stride) {
+  uint64_t low = 0, high = 0;
+  for (int i = 0; i < 4; i++) {
+    low |= (uint64_t)(uint16_t)load16(p + i * stride) << 16 * i;
+    high |= (uint64_t)(uint16_t)load16(p + (4 + i) * stride) << 16 * i;
+  }
+  return _mm512_zextps256_ps512(_mm256_cvtph_ps(_mm_set_epi64x((int64_t)high, (int64_t)low)));
 }
 
 // Four 16-byte lanes: low and high nibbles of a, low and high nibbles of b: natural order of two blocks.
@@ -49,61 +49,67 @@ inline __m512i tableIq4() {
                     (char)217, (char)241));  // values + 128
 }
 
-// Lanes 8 j … of eight scales: each of scales 2j and 2j + 1 eight times.
+// Of a unit's scales those of step j in the lanes of its sums: groups of 32 two times eight lanes …
 inline F spread2(F scales, int j) {
   return _mm512_permutexvar_ps(
       _mm512_add_epi32(_mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1), _mm512_set1_epi32(2 * j)), scales);
 }
 
-// Each of scales 4j … 4j + 3 four times.
+// … groups of 16 four times four lanes.
 inline F spread4(F scales, int j) {
   return _mm512_permutexvar_ps(
       _mm512_add_epi32(_mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3), _mm512_set1_epi32(4 * j)), scales);
 }
 
 struct Header {
-  F scales;  // of a 256-element block
+  F scales;  // 8 or, in groups of 16, 16
   F shifts;
 };
 
-// offset: log2 of what unsigned codes have too much, -1 for none. shifts: per unit 0, 2, 8 (groups of 32) or 16.
+// offset: log2 of what unsigned codes have too much, -1 for none; shifts: per unit 0, 8 (groups of 32) or 16.
 template <int Bytes, int Offset, int Shifts>
-struct PairOf {
-  static constexpr int kBytes = 2 * Bytes, kSteps = 1, kOffset = Offset, kShifts = Shifts;
+struct Blocks32 {
+  static constexpr int kBlock = 32, kBlockBytes = Bytes, kBytes = 8 * Bytes, kOffset = Offset, kShifts = Shifts;
   static constexpr bool kFine = false;
+  static Header header(const uint8_t* p) {
+    return {eightHalves(p, Bytes), Shifts ? eightHalves(p + 2, Bytes) : zero()};
+  }
+  // Blocks 2j and 2j + 1, from byte `at` of a block on.
+  static const uint8_t* first(const uint8_t* p, int j, int at) { return p + 2 * j * Bytes + at; }
+  static const uint8_t* second(const uint8_t* p, int j, int at) { return p + (2 * j + 1) * Bytes + at; }
 };
 template <int Bytes, int Offset, int Shifts, bool Fine>
-struct BlockOf {
-  static constexpr int kBytes = Bytes, kSteps = 4, kOffset = Offset, kShifts = Shifts;
+struct Block256 {
+  static constexpr int kBlock = 256, kBlockBytes = Bytes, kBytes = Bytes, kOffset = Offset, kShifts = Shifts;
   static constexpr bool kFine = Fine;  // groups of 16
 };
 
-struct CodesQ4_0 : PairOf<18, 3, 0> {
-  static Header header(const uint8_t* p) { return {pairScale(p, p + 18), zero()}; }
-  static __m512i codes(const uint8_t* p, int) { return nibbles64(p + 2, p + 20); }
+struct CodesQ4_0 : Blocks32<18, 3, 0> {
+  static __m512i codes(const uint8_t* p, int j) { return nibbles64(first(p, j, 2), second(p, j, 2)); }
 };
-struct CodesQ4_1 : PairOf<20, -1, 2> {
-  static Header header(const uint8_t* p) { return {pairScale(p, p + 20), pairLow(p + 2, p + 22)}; }
-  static __m512i codes(const uint8_t* p, int) { return nibbles64(p + 4, p + 24); }
+struct CodesQ4_1 : Blocks32<20, -1, 8> {
+  static __m512i codes(const uint8_t* p, int j) { return nibbles64(first(p, j, 4), second(p, j, 4)); }
 };
-struct CodesQ5_0 : PairOf<22, 4, 0> {
-  static Header header(const uint8_t* p) { return {pairScale(p, p + 22), zero()}; }
-  static __m512i codes(const uint8_t* p, int) { return withHighBits(nibbles64(p + 6, p + 28), p + 2, p + 24); }
+struct CodesQ5_0 : Blocks32<22, 4, 0> {
+  static __m512i codes(const uint8_t* p, int j) {
+    return withHighBits(nibbles64(first(p, j, 6), second(p, j, 6)), first(p, j, 2), second(p, j, 2));
+  }
 };
-struct CodesQ5_1 : PairOf<24, -1, 2> {
-  static Header header(const uint8_t* p) { return {pairScale(p, p + 24), pairLow(p + 2, p + 26)}; }
-  static __m512i codes(const uint8_t* p, int) { return withHighBits(nibbles64(p + 8, p + 32), p + 4, p + 28); }
+struct CodesQ5_1 : Blocks32<24, -1, 8> {
+  static __m512i codes(const uint8_t* p, int j) {
+    return withHighBits(nibbles64(first(p, j, 8), second(p, j, 8)), first(p, j, 4), second(p, j, 4));
+  }
 };
-struct CodesQ8_0 : PairOf<34, 7, 0> {
-  static Header header(const uint8_t* p) { return {pairScale(p, p + 34), zero()}; }
-  static __m512i codes(const uint8_t* p, int) {
-    __m512i v = _mm512_inserti64x4(_mm512_castsi256_si512(load256(p + 2)), load256(p + 36), 1);
+struct CodesQ8_0 : Blocks32<34, 7, 0> {
+  static __m512i codes(const uint8_t* p, int j) {
+    __m512i v = _mm512_inserti64x4(_mm512_castsi256_si512(load256(first(p, j, 2))), load256(second(p, j, 2)), 1);
     return _mm512_xor_si512(v, _mm512_set1_epi8((char)0x80));
   }
 };
-struct CodesIq4Nl : PairOf<18, 7, 0> {
-  static Header header(const uint8_t* p) { return {pairScale(p, p + 18), zero()}; }
-  static __m512i codes(const uint8_t* p, int) { return _mm512_shuffle_epi8(tableIq4(), nibbles64(p + 2, p + 20)); }
+struct CodesIq4Nl : Blocks32<18, 7, 0> {
+  static __m512i codes(const uint8_t* p, int j) {
+    return _mm512_shuffle_epi8(tableIq4(), nibbles64(first(p, j, 2), second(p, j, 2)));
+  }
 };
 
 // The 6-bit scales and mins of Q4_K and Q5_K as bytes: scales in the low half, mins in the high half.
@@ -113,7 +119,7 @@ inline __m128i scaleMins(const uint8_t* p) {
                         (int)((c >> 4 & 0x0f0f0f0f) | (b >> 2 & 0x30303030)));
 }
 
-struct CodesQ4_K : BlockOf<144, -1, 8, false> {
+struct CodesQ4_K : Block256<144, -1, 8, false> {
   static Header header(const uint8_t* p) {
     const F both = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(scaleMins(p + 4)));
     const F d = splat(halfScalar(p)), dmin = splat(-halfScalar(p + 2));
@@ -125,7 +131,7 @@ struct CodesQ4_K : BlockOf<144, -1, 8, false> {
     return _mm512_and_si512(v, _mm512_set1_epi8(15));
   }
 };
-struct CodesQ5_K : BlockOf<176, -1, 8, false> {
+struct CodesQ5_K : Block256<176, -1, 8, false> {
   static Header header(const uint8_t* p) { return CodesQ4_K::header(p); }
   static __m512i codes(const uint8_t* p, int j) {
     __m512i v = CodesQ4_K::codes(p + 32, j);
@@ -134,7 +140,7 @@ struct CodesQ5_K : BlockOf<176, -1, 8, false> {
     return _mm512_mask_add_epi8(v, _mm512_test_epi8_mask(high, bits), v, _mm512_set1_epi8(16));
   }
 };
-struct CodesQ6_K : BlockOf<210, 5, 0, true> {
+struct CodesQ6_K : Block256<210, 5, 0, true> {
   static Header header(const uint8_t* p) {
     return {mul(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(load128(p + 192))), splat(halfScalar(p + 208))), zero()};
   }
@@ -156,7 +162,7 @@ inline __m512i pairsOfBits(const uint8_t* qs, int j) {
   return _mm512_and_si512(v, _mm512_set1_epi8(3));
 }
 
-struct CodesQ2_K : BlockOf<84, -1, 16, true> {
+struct CodesQ2_K : Block256<84, -1, 16, true> {
   static Header header(const uint8_t* p) {
     const __m512i both = _mm512_cvtepu8_epi32(load128(p));
     const F scales = _mm512_cvtepi32_ps(_mm512_and_si512(both, _mm512_set1_epi32(15)));
@@ -165,7 +171,7 @@ struct CodesQ2_K : BlockOf<84, -1, 16, true> {
   }
   static __m512i codes(const uint8_t* p, int j) { return pairsOfBits(p + 16, j); }
 };
-struct CodesQ3_K : BlockOf<110, 2, 0, true> {
+struct CodesQ3_K : Block256<110, 2, 0, true> {
   static Header header(const uint8_t* p) {
     const uint32_t a = load32(p + 96), b = load32(p + 100), c = load32(p + 104);
     const __m128i scales = _mm_setr_epi32((int)((a & 0x0f0f0f0f) | (c << 4 & 0x30303030)), (int)((b & 0x0f0f0f0f) | (c << 2 & 0x30303030)),
@@ -180,12 +186,13 @@ struct CodesQ3_K : BlockOf<110, 2, 0, true> {
     return _mm512_mask_add_epi8(v, _mm512_test_epi8_mask(high, bits), v, _mm512_set1_epi8(4));
   }
 };
-struct CodesIq4Xs : BlockOf<136, 7, 0, false> {
+struct CodesIq4Xs : Block256<136, 7, 0, false> {
   static Header header(const uint8_t* p) {
-    const uint32_t low = load32(p + 4), high = (uint16_t)load16(p + 2);
-    float scales[16] = {0};
-    for (int b = 0; b < 8; b++) scales[b] = (float)((int)((low >> 4 * b & 15) | (high >> 2 * b & 3) << 4) - 32);
-    return {mul(load(scales), splat(halfScalar(p))), zero()};
+    const __m256i shifts = _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28), pairs = _mm256_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14);
+    const __m256i low = _mm256_and_si256(_mm256_srlv_epi32(_mm256_set1_epi32((int)load32(p + 4)), shifts), _mm256_set1_epi32(15));
+    const __m256i high = _mm256_and_si256(_mm256_srlv_epi32(_mm256_set1_epi32((uint16_t)load16(p + 2)), pairs), _mm256_set1_epi32(3));
+    const __m256i scales = _mm256_sub_epi32(_mm256_or_si256(low, _mm256_slli_epi32(high, 4)), _mm256_set1_epi32(32));
+    return {_mm512_zextps256_ps512(_mm256_mul_ps(_mm256_cvtepi32_ps(scales), _mm256_set1_ps(halfScalar(p)))), zero()};
   }
   static __m512i codes(const uint8_t* p, int j) {
     return _mm512_shuffle_epi8(tableIq4(), nibbles64(p + 8 + 32 * j, p + 24 + 32 * j));
@@ -193,101 +200,100 @@ struct CodesIq4Xs : BlockOf<136, 7, 0, false> {
 };
 
 template <class Q>
-inline F stepScale(const Header& h, int j) {
-  if (Q::kSteps == 1) return h.scales;
-  return Q::kFine ? spread4(h.scales, j) : spread2(h.scales, j);
+inline F stepScale(F scales, int j) {
+  return Q::kFine ? spread4(scales, j) : spread2(scales, j);
 }
 
-constexpr int64_t kAhead = 1536;  // bytes that the prefetch runs ahead
+template <class Q, int R>
+inline void addShifts(const Header& h, const GemvInput& x, int64_t unit, int r0, F* acc) {
+  if (Q::kShifts == 0) return;
+  for (int r = 0; r < R; r++) {
+    const F sums = Q::kFine ? load(x.sums16 + (r0 + r) * (x.padded / 16) + unit * 16)
+                            : _mm512_zextps256_ps512(_mm256_loadu_ps(x.sums32 + (r0 + r) * (x.padded / 32) + unit * 8));
+    acc[r] = fma(h.shifts, sums, acc[r]);
+  }
+}
 
 template <class Q, int R>
 inline void fastUnit(const uint8_t* p, const GemvInput& x, int64_t unit, int r0, F* acc) {
   const Header h = Q::header(p);
+  F scales[R];
+  for (int r = 0; r < R; r++) {
+    F d = _mm512_castps256_ps512(_mm256_loadu_ps(x.d + (r0 + r) * (x.padded / 32) + unit * 8));
+    if (Q::kFine) d = _mm512_permutexvar_ps(_mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7), d);
+    scales[r] = mul(h.scales, d);
+  }
 #pragma GCC unroll 4
-  for (int j = 0; j < Q::kSteps; j++) {
+  for (int j = 0; j < 4; j++) {
     const __m512i codes = Q::codes(p, j);
-    const F scale = stepScale<Q>(h, j);
-    const int64_t step = unit * Q::kSteps + j;
+    const int64_t at = unit * 256 + j * 64;
 #pragma GCC unroll 8
     for (int r = 0; r < R; r++) {
-      const int8_t* q = x.q + (r0 + r) * x.padded + step * 64;
-      __m512i dot = Q::kOffset < 0 ? _mm512_setzero_si512()
-                                   : _mm512_loadu_si512(x.offsets[Q::kOffset < 0 ? 0 : Q::kOffset] + (r0 + r) * (x.padded / 4) + step * 16);
-      dot = _mm512_dpbusd_epi32(dot, codes, _mm512_loadu_si512(q));
-      const F d = load(x.lanes + ((r0 + r) * (x.padded / 64) + step) * 16);
-      acc[r] = fma(_mm512_cvtepi32_ps(dot), mul(scale, d), acc[r]);
+      const int64_t row = (r0 + r) * x.padded + at;
+      __m512i dot = _mm512_setzero_si512();
+      if (Q::kOffset >= 0) dot = _mm512_loadu_si512(x.offsets[Q::kOffset < 0 ? 0 : Q::kOffset] + row / 4);
+      dot = _mm512_dpbusd_epi32(dot, codes, _mm512_loadu_si512(x.q + row));
+      acc[r] = fma(_mm512_cvtepi32_ps(dot), stepScale<Q>(scales[r], j), acc[r]);
     }
   }
-  if (Q::kShifts > 0) {
-    const __mmask16 mask = (__mmask16)((1u << Q::kShifts) - 1);
-    for (int r = 0; r < R; r++) {
-      const float* sums = Q::kFine ? x.sums16 + (r0 + r) * (x.padded / 16) + unit * 16
-                                   : x.sums32 + (r0 + r) * (x.padded / 32) + unit * Q::kShifts;
-      acc[r] = fma(_mm512_maskz_mov_ps(mask, h.shifts), _mm512_maskz_loadu_ps(mask, sums), acc[r]);
-    }
-  }
+  addShifts<Q, R>(h, x, unit, r0, acc);
 }
 
-template <class Q, int R>
+// Tail: fewer than 256 activations are left.
+template <class Q, int R, bool Tail>
 inline void exactUnit(const uint8_t* p, const GemvInput& x, int64_t unit, int r0, F* acc) {
   const Header h = Q::header(p);
   const __m512i offset = _mm512_set1_epi8(Q::kOffset < 0 ? 0 : (char)(1 << (Q::kOffset < 0 ? 0 : Q::kOffset)));
 #pragma GCC unroll 4
-  for (int j = 0; j < Q::kSteps; j++) {
+  for (int j = 0; j < 4; j++) {
     const __m512i codes = _mm512_sub_epi8(Q::codes(p, j), offset);
-    const F scale = stepScale<Q>(h, j);
+    const F scale = stepScale<Q>(h.scales, j);
     F w[4];
     w[0] = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm512_castsi512_si128(codes)));
     w[1] = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm512_extracti32x4_epi32(codes, 1)));
     w[2] = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm512_extracti32x4_epi32(codes, 2)));
     w[3] = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm512_extracti32x4_epi32(codes, 3)));
-    const int64_t at = (unit * Q::kSteps + j) * 64;
-    if (Q::kFine) {
-      w[0] = mul(w[0], _mm512_shuffle_f32x4(scale, scale, 0x00));
-      w[1] = mul(w[1], _mm512_shuffle_f32x4(scale, scale, 0x55));
-      w[2] = mul(w[2], _mm512_shuffle_f32x4(scale, scale, 0xaa));
-      w[3] = mul(w[3], _mm512_shuffle_f32x4(scale, scale, 0xff));
-    } else {
-      const F low = _mm512_shuffle_f32x4(scale, scale, 0x00), high = _mm512_shuffle_f32x4(scale, scale, 0xff);
-      w[0] = mul(w[0], low);
-      w[1] = mul(w[1], low);
-      w[2] = mul(w[2], high);
-      w[3] = mul(w[3], high);
-    }
+    const F s0 = _mm512_shuffle_f32x4(scale, scale, 0x00), s3 = _mm512_shuffle_f32x4(scale, scale, 0xff);
+    const F s1 = Q::kFine ? _mm512_shuffle_f32x4(scale, scale, 0x55) : s0;
+    const F s2 = Q::kFine ? _mm512_shuffle_f32x4(scale, scale, 0xaa) : s3;
     for (int r = 0; r < R; r++) {
-      const float* row = x.x + (r0 + r) * x.n + at;
-      // a pair of blocks may be only half there
-      const bool whole = at + 64 <= x.n;
-      F low = fma(w[0], load(row), mul(w[1], load(row + 16)));
-      if (Q::kSteps == 4 || whole) low = add(low, fma(w[2], load(row + 32), mul(w[3], load(row + 48))));
-      acc[r] = add(acc[r], low);
+      F v[4];
+      for (int i = 0; i < 4; i++) {
+        const int64_t at = unit * 256 + j * 64 + i * 16;
+        if (!Tail) v[i] = load(x.x + (r0 + r) * x.n + at);
+        else v[i] = at < x.n ? load(x.x + (r0 + r) * x.n + at) : zero();  // n is a multiple of 32
+      }
+      if (Q::kFine) {
+        acc[r] = fma(mul(w[0], v[0]), s0, acc[r]);
+        acc[r] = fma(mul(w[1], v[1]), s1, acc[r]);
+        acc[r] = fma(mul(w[2], v[2]), s2, acc[r]);
+        acc[r] = fma(mul(w[3], v[3]), s3, acc[r]);
+      } else {
+        acc[r] = fma(fma(w[1], v[1], mul(w[0], v[0])), s0, acc[r]);
+        acc[r] = fma(fma(w[3], v[3], mul(w[2], v[2])), s3, acc[r]);
+      }
     }
   }
-  if (Q::kShifts > 0) {
-    const __mmask16 mask = (__mmask16)((1u << Q::kShifts) - 1);
-    for (int r = 0; r < R; r++) {
-      const float* sums = Q::kFine ? x.sums16 + (r0 + r) * (x.padded / 16) + unit * 16
-                                   : x.sums32 + (r0 + r) * (x.padded / 32) + unit * Q::kShifts;
-      acc[r] = fma(_mm512_maskz_mov_ps(mask, h.shifts), _mm512_maskz_loadu_ps(mask, sums), acc[r]);
-    }
-  }
+  addShifts<Q, R>(h, x, unit, r0, acc);
 }
+
+constexpr int64_t kAhead = 1536;  // bytes that the prefetch runs ahead
 
 template <class Q, int R, bool Fast>
 inline void dotRow(const uint8_t* p, const GemvInput& x, int r0, float* out, int64_t stride) {
   F acc[R];
   for (int r = 0; r < R; r++) acc[r] = zero();
-  const int64_t units = x.n / (64 * Q::kSteps);
+  const int64_t units = x.n / 256;
   for (int64_t u = 0; u < units; u++, p += Q::kBytes) {
     for (int line = 0; line < Q::kBytes; line += 64) _mm_prefetch((const char*)p + kAhead + line, _MM_HINT_T0);
     if (Fast) fastUnit<Q, R>(p, x, u, r0, acc);
-    else exactUnit<Q, R>(p, x, u, r0, acc);
+    else exactUnit<Q, R, false>(p, x, u, r0, acc);
   }
-  if (Q::kSteps == 1 && x.n % 64 != 0) {  // a last single block, beside one of zeros
-    uint8_t pair[Q::kBytes] = {0};
-    memcpy(pair, p, Q::kBytes / 2);
-    if (Fast) fastUnit<Q, R>(pair, x, units, r0, acc);
-    else exactUnit<Q, R>(pair, x, units, r0, acc);
+  if (Q::kBlock == 32 && x.n % 256 != 0) {  // the last blocks, followed by zeros
+    uint8_t last[Q::kBytes] = {0};
+    memcpy(last, p, (size_t)(x.n % 256 / 32 * Q::kBlockBytes));
+    if (Fast) fastUnit<Q, R>(last, x, units, r0, acc);
+    else exactUnit<Q, R, true>(last, x, units, r0, acc);
   }
   for (int r = 0; r < R; r++) out[r * stride] = sumLanes(acc[r]);
 }

@@ -20,7 +20,6 @@ struct GemvInput {
   float* d;         // [rows, padded / 32]
   int32_t* quads;   // [rows, padded / 4] sums of 4 codes
   int32_t* offsets[8];  // [rows, padded / 4] each: -(1 << index) * quads, or null where no weight asks for that offset
-  float* lanes;     // [rows, padded / 64, 16]: d of the two blocks of 64 elements, 8 times each
   // per group sums of what the kernel multiplies with (d * sum of codes when fast, sum of x when exact)
   float* sums16;    // [rows, padded / 16]
   float* sums32;    // [rows, padded / 32]

@@ -65,12 +65,9 @@ GemvInput prepareInput(const float* x, int rows, int count, const WeightMatrix* 
   input.q = carve<int8_t>(&at, rows * padded);
   input.d = carve<float>(&at, rows * padded / 32);
   input.quads = carve<int32_t>(&at, rows * padded / 4);
-  input.lanes = carve<float>(&at, rows * padded / 4);
   for (int r = 0; r < rows; r++)
     isa().quantizeRow(x + r * n, n, padded, input.q + r * padded, input.d + r * padded / 32, input.quads + r * padded / 4,
                       input.sums16 + r * padded / 16, input.sums32 + r * padded / 32);
-  for (int64_t b = 0; b < rows * padded / 32; b++)
-    for (int j = 0; j < 8; j++) input.lanes[b * 8 + j] = input.d[b];
   for (int i = 0; i < count; i++) {
     if (weights[i].traits->group == 0 || weights[i].traits->shifted) continue;
     const int shift = log2Offset(weights[i].dtype);

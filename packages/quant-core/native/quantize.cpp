@@ -1,7 +1,6 @@
 #include "quantize.h"
 
 #include "quantize_decode.h"
-#include "quantize_encode.h"
 
 namespace voxquant {
 namespace {

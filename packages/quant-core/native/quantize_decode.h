@@ -1,7 +1,7 @@
 // One decoder per block type, each value with the float32 roundings that src/quantize documents.
 #pragma once
 
-#include "quantize_encode.h"
+#include "quantize_tables.h"
 
 namespace voxquant {
 namespace {

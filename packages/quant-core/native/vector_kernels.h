@@ -257,6 +257,7 @@ void gemvDense(const uint8_t* w, int64_t rowBytes, int64_t count, const GemvInpu
       case 2: dotRows<L, 2>(row, x.x, x.n, x.n, y, stride); break;
       case 3: dotRows<L, 3>(row, x.x, x.n, x.n, y, stride); break;
       case 4: dotRows<L, 4>(row, x.x, x.n, x.n, y, stride); break;
+      case 8: dotRows<L, 8>(row, x.x, x.n, x.n, y, stride); break;
       default:
         dotRows<L, 4>(row, x.x, x.n, x.n, y, stride);
         for (int r = 4; r < x.rows; r++) dotRows<L, 1>(row, x.x + r * x.n, x.n, x.n, y + r * stride, stride);

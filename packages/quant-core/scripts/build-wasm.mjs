@@ -1,6 +1,14 @@
 // Compiles assembly/ to wasm/, plain SIMD128 and relaxed SIMD, and puts the TensorFlow.js WASM binary beside them, so
 // that a bundler finds all three by URL. Does nothing when wasm/ is newer than its sources.
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -22,7 +30,9 @@ const sources = readdirSync(assembly)
   .filter((name) => name.endsWith(".ts"))
   .map((name) => join(assembly, name));
 const newest = Math.max(...[script, compiler, engine, ...sources].map((file) => statSync(file).mtimeMs));
-const outputs = [...variants.map(({ file }) => file), "tfjs-backend-wasm-simd.wasm"].map((name) => join(target, name));
+const outputs = [...variants.map(({ file }) => file), "tfjs-backend-wasm-simd.wasm"].map((name) =>
+  join(target, name),
+);
 if (outputs.every((file) => existsSync(file) && statSync(file).mtimeMs > newest)) process.exit(0);
 
 mkdirSync(target, { recursive: true });
@@ -37,7 +47,8 @@ for (const { file, features } of variants) {
       ...["-O3", "--noAssert", "--outFile", file, ...features],
     ],
     {
-      readFile: (name) => (existsSync(join(assembly, name)) ? readFileSync(join(assembly, name), "utf8") : null),
+      readFile: (name) =>
+        existsSync(join(assembly, name)) ? readFileSync(join(assembly, name), "utf8") : null,
       writeFile: (name, contents) => void compiled.set(name, contents),
       listFiles: () => [],
     },

@@ -4,7 +4,7 @@ import { basename, join } from "node:path";
 import type { ModelCheck } from "@voxquant/asr-model";
 import { ResourceError } from "@voxquant/quant-core";
 import type { Argv, CommandModule, InferredOptionTypes } from "yargs";
-import { PartialFailure } from "../exit.js";
+import { CommandFailure } from "../exit.js";
 import { formatBytes } from "../format.js";
 import { CachedRepository, hubCacheFolder, hubToken, isOffline } from "../hub/cache.js";
 import { HubClient } from "../hub/client.js";
@@ -125,7 +125,7 @@ async function check(given: InferredOptionTypes<typeof checkOptions>, { terminal
     ];
     terminal.result(`${lines.join("\n")}\n`);
   }
-  if (!check.transcribe) throw new PartialFailure(`${given.model} is not ready to transcribe`);
+  if (!check.transcribe) throw new CommandFailure(`${given.model} is not ready to transcribe`);
 }
 
 async function download(

@@ -7,7 +7,7 @@ import type {
   TranscribeOptions,
 } from "@voxquant/asr-model";
 import type { Argv, CommandModule, InferredOptionTypes } from "yargs";
-import { PartialFailure, UsageError, describeError, isAbort } from "../exit.js";
+import { CommandFailure, UsageError, describeError, isAbort } from "../exit.js";
 import { parseBytes } from "../format.js";
 import { expandGlob } from "../glob.js";
 import { resolveModel } from "../model-path.js";
@@ -134,8 +134,10 @@ async function transcribeAll(
     try {
       outcome = await transcribeOne(model, input, options, session);
     } catch (error) {
-      if (isAbort(error) || !several) throw error;
-      terminal.error(`${input}: ${describeError(error)}`);
+      if (isAbort(error)) throw error;
+      const message = describeFailure(input, error);
+      if (!several) throw new CommandFailure(message, { cause: error });
+      terminal.error(message);
       outcome = error instanceof Error ? error : new Error(String(error));
       failures++;
     }
@@ -158,7 +160,13 @@ async function transcribeAll(
     if (plan.path === null) terminal.result(content);
     else if (failures < inputs.length) await writeOutput(plan.path, content);
   }
-  if (failures > 0) throw new PartialFailure(`${failures} of ${inputs.length} files failed`);
+  if (failures > 0) throw new CommandFailure(`${failures} of ${inputs.length} files failed`);
+}
+
+/** What went wrong with which file; many messages name it themselves. */
+function describeFailure(input: string, error: unknown): string {
+  const message = describeError(error);
+  return message.includes(input) ? message : `${input === "-" ? "stdin" : input}: ${message}`;
 }
 
 /** All results as one text: a JSON array in the inputs' order (with the errors in it), or one line per file. */

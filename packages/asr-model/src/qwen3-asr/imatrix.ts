@@ -1,23 +1,15 @@
 import type { Tensor2D } from "@tensorflow/tfjs-core";
 import {
-  FileSink,
-  GgufWriter,
-  type ByteSink,
+  ConfigError,
+  writeImportance,
+  type ImportanceSums,
   type ModelSource,
   type Runtime,
-  type WritableMetadataValue,
 } from "@voxquant/quant-core";
 import type { AudioInput, TranscribeOptions } from "../asr-model.js";
 import { loadQwen3Asr, type LoadAsrOptions } from "../load.js";
 import { transcribe } from "../transcriber.js";
-
-/** How strongly each input column of each linear weight is used, measured on audio. */
-export interface ImportanceMatrix {
-  /** By the weight's name: sum of x² per column, and how many rows of x were seen. */
-  readonly entries: ReadonlyMap<string, { readonly sums: Float64Array; readonly rows: number }>;
-  /** Recordings it was measured on, by name. */
-  readonly datasets: readonly string[];
-}
+import { factsOf } from "./recognizer.js";
 
 /** Adds up the squares of what goes into a runtime's linear layers. */
 export class ImatrixCollector {
@@ -38,9 +30,15 @@ export class ImatrixCollector {
     }
   }
 
-  /** The sums so far. */
-  matrix(datasets: readonly string[]): ImportanceMatrix {
-    return { entries: this.#entries, datasets };
+  /** The sums so far, by the weight's name. */
+  sums(): Map<string, ImportanceSums> {
+    const names = [...this.#entries.keys()].sort();
+    return new Map(
+      names.map((name) => {
+        const { sums, rows } = this.#entries.get(name)!;
+        return [name, { sums: Float32Array.from(sums), count: rows }];
+      }),
+    );
   }
 
   #add(name: string, x: Tensor2D): void {
@@ -57,35 +55,6 @@ export class ImatrixCollector {
     }
     entry.rows += rows;
   }
-}
-
-/**
- * Writes an importance matrix as llama.cpp's tools do (GGUF, `general.type` "imatrix"): for each weight NAME the tensors
- * `NAME.in_sum2` `[columns]` and `NAME.counts` `[1]`, float32, under the checkpoint's own names.
- */
-export async function writeImatrix(matrix: ImportanceMatrix, sink: ByteSink): Promise<void> {
-  const names = [...matrix.entries.keys()].sort();
-  const tensors = names.flatMap((name) => [
-    { name: `${name}.in_sum2`, dtype: "F32" as const, shape: [matrix.entries.get(name)!.sums.length] },
-    { name: `${name}.counts`, dtype: "F32" as const, shape: [1] },
-  ]);
-  const metadata = new Map<string, WritableMetadataValue>([
-    ["general.type", "imatrix"],
-    ["imatrix.datasets", [...matrix.datasets]],
-    ["imatrix.chunk_count", matrix.datasets.length],
-    ["imatrix.chunk_size", 1],
-  ]);
-  const writer = new GgufWriter(sink, tensors, { metadata });
-  for (const name of names) {
-    const { sums, rows } = matrix.entries.get(name)!;
-    await writer.write(`${name}.in_sum2`, bytesOf(Float32Array.from(sums)));
-    await writer.write(`${name}.counts`, bytesOf(Float32Array.of(rows)));
-  }
-  await writer.finish();
-}
-
-function bytesOf(values: Float32Array): Uint8Array {
-  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 }
 
 export interface CollectImatrixOptions
@@ -129,22 +98,17 @@ export async function collectImatrix(
             onProgress: ({ secondsDone, segments }) =>
               onProgress?.({ secondsDone: before + secondsDone, secondsTotal: null, segments }),
           },
-          0,
+          factsOf(model),
         ),
       );
       audioSeconds += transcript.audioSeconds;
     }
     const datasets = recordings.map((recording, i) => (typeof recording === "string" ? recording : `recording ${i + 1}`));
-    const matrix = collector.matrix(datasets);
-    const sink = new FileSink(output, force === undefined ? {} : { force });
-    try {
-      await writeImatrix(matrix, sink);
-      await sink.commit();
-    } catch (error) {
-      sink.abort();
-      throw error;
-    }
-    return { tensors: matrix.entries.size, audioSeconds };
+    const sums = collector.sums();
+    if (sums.size === 0) throw new ConfigError(`no speech in ${datasets.join(", ")}: nothing was measured`);
+    const origin = { datasets, chunks: datasets.length, chunkSize: 1 };
+    await writeImportance(output, sums, origin, force === undefined ? {} : { force });
+    return { tensors: sums.size, audioSeconds };
   } finally {
     await model.dispose();
   }

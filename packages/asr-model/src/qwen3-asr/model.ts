@@ -8,8 +8,8 @@ import {
   type StopReason,
   type TraceSink,
 } from "@voxquant/nn";
-import { ConfigError, type Checkpoint, type ModelFiles, type Runtime } from "@voxquant/quant-core";
-import { ByteLevelBpe } from "@voxquant/text";
+import { ConfigError, FormatError, type Checkpoint, type ModelFiles, type Runtime } from "@voxquant/quant-core";
+import { ByteLevelBpe, TokenizerError } from "@voxquant/text";
 import { Mutex } from "../mutex.js";
 import { parseQwen3AsrConfig, type Qwen3AsrConfig } from "./config.js";
 import { parseOutput } from "./postprocess.js";
@@ -325,10 +325,18 @@ async function requiredFile(files: ModelFiles, name: string): Promise<string> {
 
 async function loadTokenizer(files: ModelFiles): Promise<ByteLevelBpe> {
   const whole = await files.readText("tokenizer.json");
-  if (whole !== null) return ByteLevelBpe.fromTokenizerJson(whole);
-  return ByteLevelBpe.fromFiles({
-    vocabJson: await requiredFile(files, "vocab.json"),
-    mergesTxt: await requiredFile(files, "merges.txt"),
-    tokenizerConfigJson: await requiredFile(files, "tokenizer_config.json"),
-  });
+  const parts =
+    whole !== null
+      ? null
+      : {
+          vocabJson: await requiredFile(files, "vocab.json"),
+          mergesTxt: await requiredFile(files, "merges.txt"),
+          tokenizerConfigJson: await requiredFile(files, "tokenizer_config.json"),
+        };
+  try {
+    return parts === null ? ByteLevelBpe.fromTokenizerJson(whole!) : ByteLevelBpe.fromFiles(parts);
+  } catch (cause) {
+    if (!(cause instanceof TokenizerError)) throw cause;
+    throw new FormatError(`${files.location}: ${cause.message}`, { cause });
+  }
 }

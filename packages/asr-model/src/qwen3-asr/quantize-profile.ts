@@ -2,10 +2,11 @@ import {
   ConfigError,
   GENERIC_PROFILE,
   MODEL_FILES,
+  qwen3Layout,
+  type BpeVocabulary,
   type LlamaCppLayout,
   type ModelFiles,
   type QuantizeProfile,
-  type WritableMetadataValue,
 } from "@voxquant/quant-core";
 import { ByteLevelBpe } from "@voxquant/text";
 import { parseQwen3AsrConfig, type Qwen3AsrConfig } from "./config.js";
@@ -43,59 +44,35 @@ export async function qwen3AsrQuantizeProfile(files: ModelFiles): Promise<Quanti
   };
 }
 
-const LAYER_NAMES: Readonly<Record<string, string>> = {
-  input_layernorm: "attn_norm",
-  post_attention_layernorm: "ffn_norm",
-  "self_attn.q_proj": "attn_q",
-  "self_attn.k_proj": "attn_k",
-  "self_attn.v_proj": "attn_v",
-  "self_attn.o_proj": "attn_output",
-  "self_attn.q_norm": "attn_q_norm",
-  "self_attn.k_norm": "attn_k_norm",
-  "mlp.gate_proj": "ffn_gate",
-  "mlp.up_proj": "ffn_up",
-  "mlp.down_proj": "ffn_down",
-};
-
-/** A decoder tensor's name in llama.cpp (`src/llama-arch.cpp`), null for one of another part. */
-function llamaCppName(name: string): string | null {
-  if (name === `${HEAD_NAME}.weight`) return "output.weight";
-  if (!name.startsWith(DECODER_PREFIX)) return null;
-  const rest = name.slice(DECODER_PREFIX.length);
-  if (rest === "embed_tokens.weight") return "token_embd.weight";
-  if (rest === "norm.weight") return "output_norm.weight";
-  const [, layer, part] = /^layers\.(\d+)\.(.+)\.weight$/.exec(rest) ?? [];
-  const mapped = part === undefined ? undefined : LAYER_NAMES[part];
-  return mapped === undefined ? null : `blk.${layer}.${mapped}.weight`;
-}
-
-/** Null without tokenizer files: a language model is of no use without them. */
+/** The decoder as a plain Qwen3 language model; null without tokenizer files, without which it is of no use. */
 async function llamaCppLayout(
   files: ModelFiles,
   config: Qwen3AsrConfig,
   configJson: string,
 ): Promise<LlamaCppLayout | null> {
-  const read = await readTokenizer(files);
-  if (read === null) return null;
+  const vocabulary = await readVocabulary(files, config.endIds);
+  if (vocabulary === null) return null;
   const { decoder } = config;
-  const float = (value: number): WritableMetadataValue => ({ type: "f32", value });
-  const metadata = new Map<string, WritableMetadataValue>([
-    ["qwen3.block_count", decoder.layers],
-    ["qwen3.context_length", contextLength(configJson)],
-    ["qwen3.embedding_length", decoder.hiddenSize],
-    ["qwen3.feed_forward_length", decoder.intermediateSize],
-    ["qwen3.attention.head_count", decoder.heads],
-    ["qwen3.attention.head_count_kv", decoder.kvHeads],
-    ["qwen3.attention.key_length", decoder.headDim],
-    ["qwen3.attention.value_length", decoder.headDim],
-    ["qwen3.attention.layer_norm_rms_epsilon", float(decoder.normEps)],
-    ["qwen3.rope.freq_base", float(decoder.ropeTheta)],
-    ...tokenizerMetadata(read, decoder.vocabSize, config.endIds),
-  ]);
-  return { architecture: "qwen3", nameOf: llamaCppName, metadata };
+  return qwen3Layout(
+    DECODER_PREFIX,
+    `${HEAD_NAME}.weight`,
+    {
+      layers: decoder.layers,
+      hiddenSize: decoder.hiddenSize,
+      feedForwardSize: decoder.intermediateSize,
+      heads: decoder.heads,
+      kvHeads: decoder.kvHeads,
+      headDim: decoder.headDim,
+      contextLength: contextLength(configJson),
+      ropeTheta: decoder.ropeTheta,
+      rmsNormEps: decoder.normEps,
+      vocabSize: decoder.vocabSize,
+    },
+    vocabulary,
+  );
 }
 
-/** Upstream's value where the config does not say. */
+/** Upstream's value, where the config does not say. */
 const DEFAULT_CONTEXT_LENGTH = 65536;
 
 function contextLength(configJson: string): number {
@@ -106,53 +83,30 @@ function contextLength(configJson: string): number {
   return typeof length === "number" && Number.isSafeInteger(length) && length > 0 ? length : DEFAULT_CONTEXT_LENGTH;
 }
 
-/** Token types of llama.cpp (`include/llama.h`, `llama_token_type`). */
-const TOKEN_TYPE = { normal: 1, control: 3, userDefined: 4, unused: 5 } as const;
-
-/** `tokenizer.ggml.*` of a Qwen2 tokenizer, one token per row of the embedding. */
-function tokenizerMetadata(
-  { tokenizer, merges }: ReadTokenizer,
-  rows: number,
-  endIds: readonly number[],
-): [string, WritableMetadataValue][] {
-  const added = new Map(tokenizer.addedTokens.map((token) => [token.id, token]));
-  const tokens: string[] = [];
-  const types = new Int32Array(rows);
-  for (let id = 0; id < rows; id++) {
+async function readVocabulary(files: ModelFiles, endIds: readonly number[]): Promise<BpeVocabulary | null> {
+  const read = await readTokenizer(files);
+  if (read === null) return null;
+  const { tokenizer, merges } = read;
+  const added = tokenizer.addedTokens;
+  const addedIds = new Set(added.map(({ id }) => id));
+  const vocab = new Map<string, number>();
+  for (let id = 0; id < tokenizer.vocabSize; id++) {
     const token = tokenizer.tokenOf(id);
-    const flags = added.get(id);
-    tokens.push(token ?? `[PAD${id}]`);
-    if (token === undefined) types[id] = TOKEN_TYPE.unused;
-    else if (flags === undefined) types[id] = TOKEN_TYPE.normal;
-    else types[id] = flags.special ? TOKEN_TYPE.control : TOKEN_TYPE.userDefined;
+    if (token !== undefined && !addedIds.has(id)) vocab.set(token, id);
   }
-  const end = tokenizer.idOf("<|im_end|>") ?? endIds[0]!;
-  const pad = tokenizer.idOf("<|endoftext|>") ?? end;
-  return [
-    ["tokenizer.ggml.model", "gpt2"],
-    ["tokenizer.ggml.pre", "qwen2"],
-    ["tokenizer.ggml.tokens", tokens],
-    ["tokenizer.ggml.token_type", types],
-    ["tokenizer.ggml.merges", [...merges]],
-    ["tokenizer.ggml.eos_token_id", end],
-    ["tokenizer.ggml.padding_token_id", pad],
-    ["tokenizer.ggml.bos_token_id", pad],
-    ["tokenizer.ggml.add_bos_token", false],
-  ];
+  const eosId = tokenizer.idOf("<|im_end|>") ?? endIds[0]!;
+  return { vocab, merges, added, eosId, padId: tokenizer.idOf("<|endoftext|>") ?? eosId };
 }
 
-interface ReadTokenizer {
-  readonly tokenizer: ByteLevelBpe;
-  /** Each as "left right". */
-  readonly merges: readonly string[];
-}
-
-async function readTokenizer(files: ModelFiles): Promise<ReadTokenizer | null> {
+async function readTokenizer(
+  files: ModelFiles,
+): Promise<{ tokenizer: ByteLevelBpe; merges: readonly string[] } | null> {
   const json = await files.readText("tokenizer.json");
   if (json !== null) {
     const tokenizer = ByteLevelBpe.fromTokenizerJson(json);
     const { model } = JSON.parse(json) as { model: { merges: (string | [string, string])[] } };
-    return { tokenizer, merges: model.merges.map((merge) => (typeof merge === "string" ? merge : merge.join(" "))) };
+    const merges = model.merges.map((merge) => (typeof merge === "string" ? merge : merge.join(" ")));
+    return { tokenizer, merges };
   }
   const vocabJson = await files.readText("vocab.json");
   const mergesTxt = await files.readText("merges.txt");

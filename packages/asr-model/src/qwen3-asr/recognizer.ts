@@ -10,23 +10,29 @@ import type {
 import { LinkedAbort } from "../linked-abort.js";
 import { partialTranscripts } from "../partial-transcripts.js";
 import type { Transcript } from "../transcript.js";
-import { transcribe } from "../transcriber.js";
+import { transcribe, type ModelFacts } from "../transcriber.js";
 import type { Qwen3AsrModel } from "./model.js";
 import { streamTranscripts } from "./stream.js";
+
+/** @param loadMs time that loading took */
+export function factsOf({ config }: Pick<Qwen3AsrModel, "config">, loadMs = 0): ModelFacts {
+  const { layers, kvHeads, headDim } = config.decoder;
+  return { loadMs, kvBytesPerToken: 2 * layers * kvHeads * headDim * Float32Array.BYTES_PER_ELEMENT };
+}
 
 /** A Qwen3-ASR model as an AsrModel. */
 export class Qwen3AsrRecognizer implements AsrModel {
   readonly family = "qwen3-asr";
   readonly backend: string;
   readonly #model: Qwen3AsrModel;
-  readonly #loadMs: number;
+  readonly #facts: ModelFacts;
   readonly #calls = new Map<LinkedAbort, Promise<unknown>>();
   #disposed = false;
 
   constructor(model: Qwen3AsrModel, backend: string, loadMs: number) {
     this.#model = model;
     this.backend = backend;
-    this.#loadMs = loadMs;
+    this.#facts = factsOf(model, loadMs);
   }
 
   get location(): string {
@@ -44,7 +50,7 @@ export class Qwen3AsrRecognizer implements AsrModel {
   transcribe(audio: AudioInput, options: TranscribeOptions = {}): Promise<Transcript> {
     return this.#call(options.signal, async (signal) => {
       await this.#model.verifyUnchanged();
-      return transcribe(this.#model, audio, { ...options, signal }, this.#loadMs);
+      return transcribe(this.#model, audio, { ...options, signal }, this.#facts);
     });
   }
 

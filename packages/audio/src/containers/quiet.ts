@@ -14,7 +14,8 @@ export async function quietly<T>(run: () => Promise<T> | T): Promise<T> {
     original = console["error"];
     console["error"] = (...data: unknown[]) => {
       const [first] = data;
-      if (typeof first !== "string" || !PREFIXES.some((prefix) => first.startsWith(prefix))) original.apply(console, data);
+      if (typeof first !== "string" || !PREFIXES.some((prefix) => first.startsWith(prefix)))
+        original.apply(console, data);
     };
   }
   try {

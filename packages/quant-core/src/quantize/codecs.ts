@@ -1,20 +1,31 @@
 import { UnsupportedError } from "../errors.js";
-import { bf16ToFloat, floatToBf16, floatToHalf, halfToFloat } from "../formats/half.js";
+import { bf16sToFloats, floatsToBf16s, floatsToHalves, halvesToFloats } from "../formats/half.js";
 import type { GgmlType } from "../weight.js";
-import { readU16, writeU16, type BlockCodec } from "./block-codec.js";
+import type { BlockCodec } from "./block-codec.js";
 import { Q2_K, Q4_K, Q5_K } from "./k-affine.js";
 import { Q3_K, Q6_K, Q8_K } from "./k-symmetric.js";
 import { Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q8_1 } from "./small-blocks.js";
 import { IQ4_NL, IQ4_XS, MXFP4 } from "./table-blocks.js";
 import { TQ1_0, TQ2_0 } from "./ternary-blocks.js";
 
-function sixteenBitCodec(encode: (x: number) => number, decode: (bits: number) => number): BlockCodec {
+/** F16 and BF16 from their conversions of whole arrays. */
+function sixteenBitCodec(
+  encode: (x: Float32Array, out: Uint16Array) => void,
+  decode: (bits: Uint16Array, out: Float32Array) => void,
+): BlockCodec {
   return {
     quantizeRow(x, start, length, out, outStart) {
-      for (let i = 0; i < length; i++) writeU16(out, outStart + 2 * i, encode(x[start + i]!));
+      const bits = new Uint16Array(length);
+      encode(x.subarray(start, start + length), bits);
+      out.set(new Uint8Array(bits.buffer), outStart);
     },
     dequantize(bytes, start, blocks, out, outStart) {
-      for (let i = 0; i < blocks; i++) out[outStart + i] = decode(readU16(bytes, start + 2 * i));
+      const at = bytes.byteOffset + start;
+      const isAligned = at % 2 === 0;
+      const bits = isAligned
+        ? new Uint16Array(bytes.buffer, at, blocks)
+        : new Uint16Array(bytes.slice(start, start + 2 * blocks).buffer);
+      decode(bits, out.subarray(outStart, outStart + blocks));
     },
   };
 }
@@ -32,8 +43,8 @@ const F32: BlockCodec = {
 
 const CODECS: Partial<Record<GgmlType, BlockCodec>> = {
   F32,
-  F16: sixteenBitCodec(floatToHalf, halfToFloat),
-  BF16: sixteenBitCodec(floatToBf16, bf16ToFloat),
+  F16: sixteenBitCodec(floatsToHalves, halvesToFloats),
+  BF16: sixteenBitCodec(floatsToBf16s, bf16sToFloats),
   Q4_0,
   Q4_1,
   Q5_0,

@@ -6,9 +6,11 @@ import { EMBEDDED_FILE_PREFIX, openModelFiles } from "../formats/model-files.js"
 import { openCheckpoint } from "../formats/open.js";
 import { nodeBuiltin } from "../platform.js";
 import { GGML_TYPES, isDense, type GgmlType } from "../weight.js";
+import { CHUNK_BYTES, chunksOf, type Chunk } from "./chunks.js";
 import { readImportance } from "./importance.js";
 import { fileTypeOf } from "./quantization-type.js";
 import {
+  isBlockType,
   planTensors,
   type ForcedTypes,
   type Plan,
@@ -107,8 +109,6 @@ function refuseOverwritingInput({ input, output }: QuantizeOptions, checkpoint: 
   }
 }
 
-/** Bytes of source read, encoded and written at a time. */
-const CHUNK_BYTES = 4 * 2 ** 20;
 /** Chunks on their way at once: one is read and one written while others are encoded. */
 const CHUNKS_IN_FLIGHT = 4;
 
@@ -120,15 +120,6 @@ class Overflow extends Error {
     super(`${tensor.name} overflows ${tensor.dtype}`);
     this.tensor = tensor;
   }
-}
-
-/** A piece of a tensor: bytes of the source that become bytes of the output. */
-interface Chunk {
-  readonly tensor: PlannedTensor;
-  readonly start: number;
-  readonly end: number;
-  /** Values per row, null to copy the bytes. */
-  readonly rowLength: number | null;
 }
 
 class Conversion {
@@ -392,32 +383,7 @@ class Conversion {
 /** `general.quantization_version` of files with today's block layouts (ggml `GGML_QNT_VERSION`). */
 const GGML_QUANTIZATION_VERSION = 2;
 
-function isBlockType(dtype: string): boolean {
-  return Object.hasOwn(GGML_TYPES, dtype) && GGML_TYPES[dtype as GgmlType].block > 1;
-}
-
 function encodedBytes(shape: readonly number[], dtype: GgmlType): number {
   const { block, bytes } = GGML_TYPES[dtype];
   return (shape.reduce((product, dim) => product * dim, 1) / block) * bytes;
-}
-
-/** Cuts the tensors into pieces: whole rows where they are encoded, any bytes where they are copied. */
-function* chunksOf(tensors: readonly PlannedTensor[]): Generator<Chunk> {
-  for (const tensor of tensors) {
-    const { source, dtype, shape } = tensor;
-    const { byteLength } = source;
-    if (byteLength === 0) continue;
-    const count = shape.reduce((product, dim) => product * dim, 1);
-    const isCopy = dtype === source.dtype;
-    // From dense to dense no value depends on its row: a row is then as long as the piece.
-    const isElementwise = isDense(dtype) && !isBlockType(source.dtype);
-    const rowLength = shape[shape.length - 1] ?? 1;
-    const unitBytes = isCopy ? 1 : isElementwise ? byteLength / count : (byteLength / count) * rowLength;
-    const step = unitBytes * Math.max(1, Math.floor(CHUNK_BYTES / unitBytes));
-    for (let start = 0; start < byteLength; start += step) {
-      const end = Math.min(start + step, byteLength);
-      const length = isCopy ? null : isElementwise ? (end - start) / unitBytes : rowLength;
-      yield { tensor, start, end, rowLength: length };
-    }
-  }
 }

@@ -2,6 +2,8 @@ import { FormatError } from "../errors.js";
 import { GGML_TYPES, type GgmlType } from "../weight.js";
 import { codecOf } from "./codecs.js";
 
+const { isFinite } = Number;
+
 /**
  * Encodes rows of `rowLength` float32 values, byte for byte as ggml's `ggml_quantize_chunk`. `importance`: mean square
  * activation of each of the `rowLength` input columns (types without a weighted search ignore it).
@@ -20,7 +22,7 @@ export function quantizeRows(
   const count = rowLength === 0 ? 0 : rows.length / rowLength;
   if (block > 1) {
     for (let i = 0; i < rows.length; i++) {
-      if (!Number.isFinite(rows[i]!)) {
+      if (!isFinite(rows[i]!)) {
         const at = `row ${Math.floor(i / rowLength)}, column ${i % rowLength}`;
         throw new FormatError(
           `value ${rows[i]} in ${at} cannot be quantized to ${dtype}; keep such a tensor in F32`,

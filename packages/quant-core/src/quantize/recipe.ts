@@ -192,7 +192,7 @@ function place(
   if (force !== undefined) return { dtype: force.dtype, shape, fallback: force.reason };
   if (wanted === null || wanted === kept) return { dtype: kept, shape, fallback: null };
   if (isInteger(kept)) return { dtype: kept, shape, fallback: `integers stay ${kept}` };
-  if (isGgmlBlock(dtype)) {
+  if (isBlockType(dtype)) {
     // A quantized tensor is not blown up to a dense type: that would cost space and win nothing.
     if (isDense(wanted) && shape.length >= 2) return { dtype: kept, shape, fallback: `already ${kept}` };
     if (!canDecode(dtype)) return { dtype: kept, shape, fallback: `${kept} cannot be decoded, it is copied` };
@@ -214,7 +214,8 @@ function isInteger(dtype: GgmlType): boolean {
   return /^I(8|16|32|64)$/.test(dtype);
 }
 
-function isGgmlBlock(dtype: string): dtype is GgmlType {
+/** Whether a dtype, of ggml or safetensors, is a block type of ggml. */
+export function isBlockType(dtype: string): dtype is GgmlType {
   return Object.hasOwn(GGML_TYPES, dtype) && GGML_TYPES[dtype as GgmlType].block > 1;
 }
 

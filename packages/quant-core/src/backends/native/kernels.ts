@@ -130,9 +130,8 @@ function guarded(call: () => void): void {
   try {
     call();
   } catch (error) {
-    if (error instanceof Error && (error as { code?: unknown }).code === "ERR_FILE_CUT") {
-      throw new BackendError(error.message, { cause: error });
-    }
+    const { code, message } = error as { code?: unknown; message?: unknown };
+    if (code === "ERR_FILE_CUT") throw new BackendError(String(message), { cause: error });
     throw error;
   }
 }

@@ -2,6 +2,7 @@ import { findBackend, tensor } from "@tensorflow/tfjs-core";
 import type { BackendWasm } from "@tensorflow/tfjs-backend-wasm";
 import { BackendError, ConfigError, FormatError, UnsupportedError } from "../../errors.js";
 import type { Weight } from "../../weight.js";
+import { quantizeRows } from "../../quantize/index.js";
 import { createReferenceKernels } from "../reference/device.js";
 import { assetUrl, loadAsset, setWasmAssetPath } from "./assets.js";
 import { createWasmDevice, type WasmDevice } from "./device.js";
@@ -33,7 +34,9 @@ test("one device per backend, whose tensors are tfjs tensors", async () => {
 test("unsupported types and sizes that do not fit are named", () => {
   expect(() => device.prepareWeight(weight({ dtype: "IQ2_XS", shape: [1, 256] }))).toThrow(UnsupportedError);
   expect(() => device.prepareWeight(weight({ shape: [2, 33] }))).toThrow(FormatError);
-  expect(() => device.prepareWeight(weight({ bytes: new Uint8Array(67) }))).toThrow(/takes 68 bytes, found 67/);
+  expect(() => device.prepareWeight(weight({ bytes: new Uint8Array(67) }))).toThrow(
+    /takes 68 bytes, found 67/,
+  );
 });
 
 test("a four-dimensional weight is a matrix of its first dimension by the others", () => {
@@ -60,24 +63,27 @@ test("memory that is out is said with sizes and a way on, and what was taken can
 test("addresses above 2 GiB", () => {
   const reference = createReferenceKernels();
   const filler = device.createKvCache({ layers: 1, kvHeads: 1, headDim: 128, capacity: 2.1 * 2 ** 20 });
-  const w = weight({ bytes: Uint8Array.from({ length: 68 }, (_, i) => (i % 34 === 1 ? 0x20 : (i * 7) & 127)) });
+  const [outputs, columns] = [300, 1024];
+  const x = Float32Array.from({ length: 6 * columns }, (_, i) => Math.sin(i));
+  const values = Float32Array.from({ length: outputs * columns }, (_, i) => Math.cos(i * 1.7));
+  const w = weight({ shape: [outputs, columns], bytes: quantizeRows("Q8_0", values, columns) });
   const prepared = device.prepareWeight(w);
   expect(prepared.pointer).toBeGreaterThan(2 * GIBIBYTE);
-  const x = Float32Array.from({ length: 6 * 32 }, (_, i) => Math.sin(i));
+  const { tensor: input, data: inputData } = device.allocate([2 ** 18]);
+  const { tensor: out, data } = device.allocate([2 ** 18]);
+  expect(Math.min(inputData.pointer, data.pointer)).toBeGreaterThan(2 * GIBIBYTE);
+  const memory = new WasmMemory(backend);
+  memory.floats(inputData.pointer, x.length).set(x);
   for (const rows of [1, 6]) {
     for (const precision of ["exact", "fast"] as const) {
-      const expected = new Float32Array(rows * 2);
+      const expected = new Float32Array(rows * outputs);
       reference.linear(x, rows, [w], [null], [expected], precision);
-      const input = device.uploadVector(x);
-      const { tensor: out, data } = device.allocate([rows, 2]);
-      expect(data.pointer).toBeGreaterThan(2 * GIBIBYTE);
-      device.kernels.linear(input, rows, [prepared], [null], [data], precision);
-      const actual = backend.readSync(out.dataId) as Float32Array;
-      expected.forEach((value, i) => expect(actual[i]).toBeCloseTo(value, 4));
-      backend.disposeData(out.dataId);
-      device.releaseVector(input);
+      device.kernels.linear(inputData, rows, [prepared], [null], [data], precision);
+      const actual = memory.floats(data.pointer, rows * outputs);
+      expect(Math.max(...actual.map((value, i) => Math.abs(value - expected[i]!)))).toBeLessThan(1e-3);
     }
   }
+  for (const { dataId } of [input, out]) backend.disposeData(dataId);
   device.releaseWeight(prepared);
   device.releaseKvCache(filler);
 });

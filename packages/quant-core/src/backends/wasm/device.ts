@@ -6,7 +6,7 @@ import { AttentionKernels, createCache, type WasmKvCache } from "./attention.js"
 import { ConvolutionKernels } from "./convolution.js";
 import { WASM_BACKEND, startWasmBackend } from "./engine.js";
 import { LinearKernels } from "./linear.js";
-import { WasmMemory, type WasmArray } from "./memory.js";
+import { ADDRESS_SPACE, WasmMemory, type WasmArray } from "./memory.js";
 import { instantiateKernels, type KernelModule } from "./module.js";
 import { RopeTables } from "./rope-table.js";
 import { copyWeight, type WasmWeight } from "./weights.js";
@@ -54,13 +54,14 @@ export async function makeWasmDevice(backend: BackendWasm): Promise<WasmDevice> 
     },
     allocate(shape) {
       const length = elementCount(shape);
-      // the backend's own allocation goes unchecked: address 0 is the sign that memory is out
-      if (length * 4 >= 2 ** 32) throw memory.exhausted(length * 4, `tensor [${shape.join(", ")}]`);
+      const bytes = length * 4;
+      if (bytes >= ADDRESS_SPACE) throw memory.exhausted(bytes, `tensor [${shape.join(", ")}]`);
       const tensor = backend.makeOutput(shape, "float32");
       const pointer = pointerOf(backend, tensor);
-      if (pointer === 0 && length > 0) {
+      if (length > 0 && !memory.holds(pointer, bytes)) {
+        // the backend does not look at what its allocator returns
         backend.disposeData(tensor.dataId);
-        throw memory.exhausted(length * 4, `tensor [${shape.join(", ")}]`);
+        throw memory.exhausted(bytes, `tensor [${shape.join(", ")}]`);
       }
       return { tensor, data: { pointer, length } };
     },
@@ -71,7 +72,10 @@ function pointerOf(backend: BackendWasm, tensor: TensorInfo): number {
   return backend.dataIdMap.get(tensor.dataId).memoryOffset;
 }
 
-function createKernels(module: KernelModule, memory: WasmMemory): Kernels<WasmArray, WasmWeight, WasmKvCache> {
+function createKernels(
+  module: KernelModule,
+  memory: WasmMemory,
+): Kernels<WasmArray, WasmWeight, WasmKvCache> {
   const linear = new LinearKernels(module, memory);
   const attention = new AttentionKernels(module, memory);
   const convolution = new ConvolutionKernels(module, memory, linear);

@@ -17,7 +17,21 @@ let device: WasmDevice;
 let seed = 1;
 
 const DTYPES = [
-  ...(["F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K"] as const),
+  ...([
+    "F32",
+    "F16",
+    "BF16",
+    "Q4_0",
+    "Q4_1",
+    "Q5_0",
+    "Q5_1",
+    "Q8_0",
+    "Q2_K",
+    "Q3_K",
+    "Q4_K",
+    "Q5_K",
+    "Q6_K",
+  ] as const),
   ...(["IQ4_NL", "IQ4_XS", "MXFP4", "TQ1_0", "TQ2_0"] as const),
 ];
 
@@ -135,7 +149,10 @@ describe.each([
   beforeAll(async () => {
     if (relaxed) setFlagsFromString("--experimental-wasm-relaxed-simd");
     available = hasRelaxedSimd() === relaxed;
-    if (!available) process.stderr.write(`wasm: this engine cannot choose ${relaxed ? "relaxed" : "plain"} SIMD, skipped\n`);
+    if (!available)
+      process.stderr.write(
+        `wasm: this engine cannot choose ${relaxed ? "relaxed" : "plain"} SIMD, skipped\n`,
+      );
     else device = await makeWasmDevice(backend);
   });
   afterAll(() => {
@@ -225,7 +242,12 @@ describe.each([
   check("a NaN activation gives NaN and not a number", () => {
     const x = gauss(64);
     x[40] = NaN;
-    for (const [rows, precision] of [[1, "fast"], [5, "fast"], [1, "exact"], [5, "exact"]] as const) {
+    for (const [rows, precision] of [
+      [1, "fast"],
+      [5, "fast"],
+      [1, "exact"],
+      [5, "exact"],
+    ] as const) {
       const many = new Float32Array(rows * 64);
       for (let r = 0; r < rows; r++) many.set(x, r * 64);
       const weight = device.prepareWeight(makeWeight("Q8_0", 3, 64));
@@ -260,7 +282,13 @@ describe.each([
   });
 
   check("norms", () => {
-    for (const [rows, dim] of [[1, 1], [2, 3], [3, 37], [5, 128], [2, 1027]] as const) {
+    for (const [rows, dim] of [
+      [1, 1],
+      [2, 3],
+      [3, 37],
+      [5, 128],
+      [2, 1027],
+    ] as const) {
       const x = gauss(rows * dim).map((v) => v + 3);
       const residual = gauss(rows * dim);
       const gamma = gauss(dim);
@@ -277,7 +305,7 @@ describe.each([
       actual = produce(n, (out) => device.kernels.layerNorm(put(x), put(gamma), put(beta), 1e-5, dim, out));
       expect(relativeError(actual, expected)).toBeLessThan(1e-5);
 
-      let sum = new Float32Array(0);
+      let sum: Float32Array = new Float32Array(0);
       reference.addRmsNorm(x, residual, gamma, 1e-6, dim, expectedSum, expected);
       actual = produce(n, (out) => {
         sum = produce(n, (into) =>
@@ -299,7 +327,12 @@ describe.each([
   });
 
   check("headNormRope, to position 65535", () => {
-    for (const [heads, headDim] of [[1, 2], [3, 6], [2, 64], [2, 22]] as const) {
+    for (const [heads, headDim] of [
+      [1, 2],
+      [3, 6],
+      [2, 64],
+      [2, 22],
+    ] as const) {
       const positions = Int32Array.of(0, 1, 511, 512, 65535);
       const x = gauss(positions.length * heads * headDim);
       const gamma = gauss(headDim);
@@ -324,14 +357,25 @@ describe.each([
   });
 
   check("cachedAttention: prefill, decode and several sequences", () => {
-    for (const [heads, kvHeads, headDim] of [[4, 2, 16], [6, 2, 5], [3, 3, 37], [5, 1, 8]] as const) {
+    for (const [heads, kvHeads, headDim] of [
+      [4, 2, 16],
+      [6, 2, 5],
+      [3, 3, 37],
+      [5, 1, 8],
+    ] as const) {
       const shape = { layers: 2, kvHeads, headDim, capacity: 100 };
       const caches = [createHostKvCache(shape), createHostKvCache(shape)];
       const wasmCaches = [device.createKvCache(shape), device.createKvCache(shape)];
       const steps = [
         [[0, 0, 11, 0]],
-        [[1, 0, 70, 0], [0, 70, 2, 11]],
-        [[0, 0, 1, 13], [1, 1, 1, 70]],
+        [
+          [1, 0, 70, 0],
+          [0, 70, 2, 11],
+        ],
+        [
+          [0, 0, 1, 13],
+          [1, 1, 1, 70],
+        ],
         [[1, 0, 3, 71]],
       ] as const;
       for (const step of steps) {
@@ -364,7 +408,11 @@ describe.each([
   });
 
   check("blockAttention", () => {
-    for (const [heads, headDim] of [[1, 3], [2, 64], [3, 20]] as const) {
+    for (const [heads, headDim] of [
+      [1, 3],
+      [2, 64],
+      [3, 20],
+    ] as const) {
       const offsets = Int32Array.of(0, 1, 3, 3, 10, 85);
       const n = 85 * heads * headDim;
       const [q, k, v] = [gauss(n, 2), gauss(n, 2), gauss(n)];
@@ -451,7 +499,14 @@ describe.each([
       const expected = new Float32Array(2 * 6 * 15 * 2);
       reference.conv2d(x, { ...geometry, layout }, weight, null, expected, "exact");
       const actual = produce(expected.length, (out) =>
-        device.kernels.conv2d(put(x), { ...geometry, layout }, device.prepareWeight(weight), null, out, "exact"),
+        device.kernels.conv2d(
+          put(x),
+          { ...geometry, layout },
+          device.prepareWeight(weight),
+          null,
+          out,
+          "exact",
+        ),
       );
       expect(relativeError(actual, expected)).toBeLessThan(3e-5);
     }

@@ -3,8 +3,13 @@ import type { WasmArray, WasmMemory } from "./memory.js";
 import type { KernelModule, Pointer } from "./module.js";
 import type { WasmWeight } from "./weights.js";
 
-/** Up to this many rows of x each weight row is decoded per row of x; with more, a panel is unpacked for all. */
-const FEW_ROWS = 4;
+/**
+ * Up to this many rows of x each weight row is multiplied from its blocks per row of x; with more, unpacking a panel
+ * for all of them costs less (measured crossings).
+ */
+function fewRows(weight: WasmWeight): number {
+  return weight.dtype === "Q8_0" || weight.dtype === "Q4_0" ? 7 : 4;
+}
 
 /** Weight rows whose products an argmax keeps at a time. */
 const ARGMAX_CHUNK = 1024;
@@ -46,7 +51,14 @@ export class LinearKernels {
   }
 
   /** As `linear` for one weight, by address. */
-  product(x: Pointer, rows: number, weight: WasmWeight, bias: Pointer, out: Pointer, precision: Precision): void {
+  product(
+    x: Pointer,
+    rows: number,
+    weight: WasmWeight,
+    bias: Pointer,
+    out: Pointer,
+    precision: Precision,
+  ): void {
     const rounded = this.#round(x, rows, [weight], precision);
     this.#multiply(x, rounded, rows, weight, 0, weight.rows, bias, out, weight.rows);
   }
@@ -106,8 +118,11 @@ export class LinearKernels {
   ): void {
     const module = this.#module;
     const { type, columns } = weight;
-    const few = rows <= FEW_ROWS;
-    const scratch = this.#memory.scratch("panel", few ? module.fewRowsScratch(columns) : module.manyRowsScratch());
+    const few = rows <= fewRows(weight);
+    const scratch = this.#memory.scratch(
+      "panel",
+      few ? module.fewRowsScratch(columns) : module.manyRowsScratch(),
+    );
     const from = weight.pointer + first * weight.rowBytes;
     const bytes = stride * 4;
     if (rounded === null || weight.dense) {
@@ -118,7 +133,7 @@ export class LinearKernels {
     const { q, d, sums16, sums32 } = rounded;
     if (few) {
       module.linearFewInt(
-        ...[type, from, count, columns, q, d, sums16, sums32, rows, bias, out, bytes, scratch] as const,
+        ...([type, from, count, columns, q, d, sums16, sums32, rows, bias, out, bytes, scratch] as const),
         this.#halfTable,
       );
     } else {

@@ -4,7 +4,7 @@ import { heapOf, type WasmHeap } from "./engine.js";
 import type { Pointer } from "./module.js";
 
 /** What a 32-bit address reaches. */
-const ADDRESS_SPACE = 2 ** 32;
+export const ADDRESS_SPACE = 2 ** 32;
 const MEBIBYTE = 2 ** 20;
 
 /**
@@ -31,8 +31,21 @@ export class WasmMemory {
     // come back negative.
     const size = Math.ceil(bytes / 16) * 16 + 16;
     const pointer = size < ADDRESS_SPACE ? this.#heap._malloc(size) >>> 0 : 0;
-    if (pointer === 0) throw this.exhausted(bytes, what);
+    if (!this.holds(pointer, size)) {
+      if (pointer !== 0) this.free(pointer);
+      throw this.exhausted(bytes, what);
+    }
     return pointer;
+  }
+
+  /**
+   * Whether malloc really gave `size` bytes. It computes in 32 bits, so that a request beyond the end of the address
+   * space can wrap around and come back as a block of a few bytes; the word before a block has its true size.
+   */
+  holds(pointer: Pointer, size: number): boolean {
+    if (pointer === 0) return false;
+    if (this.memory.buffer.byteLength + size < ADDRESS_SPACE) return true;
+    return new Uint32Array(this.memory.buffer, pointer - 4, 1)[0]! >= size;
   }
 
   exhausted(bytes: number, what: string): BackendError {

@@ -1,5 +1,12 @@
 import { FormatError, UnsupportedError } from "../../errors.js";
-import { GGML_TYPES, elementCount, isDense, weightByteLength, type GgmlType, type Weight } from "../../weight.js";
+import {
+  GGML_TYPES,
+  elementCount,
+  isDense,
+  weightByteLength,
+  type GgmlType,
+  type Weight,
+} from "../../weight.js";
 import type { WasmMemory } from "./memory.js";
 import type { Pointer } from "./module.js";
 
