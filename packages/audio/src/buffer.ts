@@ -1,5 +1,7 @@
 import { AudioError } from "./errors.js";
 
+const { abs } = Math;
+
 /** Decoded audio: one Float32Array per channel, all of one length, full scale = ±1. */
 export interface AudioBuffer {
   /** Hz. */
@@ -75,7 +77,7 @@ export function applyPeakGuard(samples: Float32Array): Float32Array {
   let peak = 0;
   let sum = 0;
   for (let i = 0; i < samples.length; i++) {
-    const magnitude = Math.abs(samples[i]!);
+    const magnitude = abs(samples[i]!);
     if (magnitude > peak) peak = magnitude;
     sum += magnitude; // NaN never compares greater, but it stays in the sum
   }

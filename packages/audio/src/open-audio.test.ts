@@ -14,7 +14,7 @@ import { readWav, writeWav } from "./wav.js";
 const stereo = {
   sampleRate: 44100,
   channels: [0, 1].map((c) =>
-    Float32Array.from({ length: 200_000 }, (_, i) => 0.4 * Math.sin(i * (0.03 + 0.02 * c))),
+    Float32Array.from({ length: 50_000 }, (_, i) => 0.4 * Math.sin(i * (0.03 + 0.02 * c))),
   ),
 };
 const file = writeWav(stereo, { format: "float32" });
@@ -59,7 +59,7 @@ test("one channel can be chosen", async () => {
 });
 
 test("many channels at a high rate come in small blocks", async () => {
-  // 8 channels at 96 kHz: the bytes are made while they are read, 20 s of them
+  // 8 channels at 96 kHz: the bytes are made while they are read, 5 s of them
   const header = writeWav({
     sampleRate: 96000,
     channels: Array.from({ length: 8 }, () => new Float32Array(1)),
@@ -67,14 +67,14 @@ test("many channels at a high rate come in small blocks", async () => {
   new DataView(header.buffer).setUint32(40, 0xffffffff, true);
   const source = async function* () {
     yield header;
-    for (let second = 0; second < 20; second++) yield new Uint8Array(96000 * 16);
+    for (let second = 0; second < 5; second++) yield new Uint8Array(96000 * 16);
   };
   let samples = 0;
   for await (const block of openAudio(source(), to16k)) {
     expect(block.length).toBeLessThanOrEqual(16_100);
     samples += block.length;
   }
-  expect(samples).toBe(20 * 16000);
+  expect(samples).toBe(5 * 16000);
 });
 
 test("a stream equals the whole for a packed format", async () => {
@@ -107,8 +107,9 @@ test("errors", async () => {
   await expect(readAll(aborted)).rejects.toThrow("abort");
 });
 
-test("no samples are a stream without blocks", async () => {
+test("audio without samples is an error, whose header can be read all the same", async () => {
   const empty = writeWav({ sampleRate: 8000, channels: [new Float32Array(0)] });
   expect(readWav(empty).channels[0]!.length).toBe(0);
-  expect((await readAll(openAudio(empty, to16k))).length).toBe(0);
+  await expect(readAll(openAudio(empty, to16k))).rejects.toMatchObject({ kind: "no_data" });
+  await expect(readAll(openAudio(readWav(empty), to16k))).rejects.toMatchObject({ kind: "no_data" });
 });

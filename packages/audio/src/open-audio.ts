@@ -4,6 +4,8 @@ import { decodeBlocks, type DecodeOptions } from "./decode.js";
 import { AudioError } from "./errors.js";
 import { Resampler } from "./resample.js";
 
+const { abs } = Math;
+
 /** Mono samples in memory. */
 export interface MonoSamples {
   readonly samples: Float32Array;
@@ -34,7 +36,7 @@ const BLOCK = 65_536;
  * resampled piece by piece: hours of audio, or many channels at a high rate, never stand in memory decoded. Levels are
  * left alone (see `applyPeakGuard`). Every iteration starts from the beginning, as far as the source allows it.
  *
- * Iterating throws AudioError for audio that cannot be decoded, ResourceError for a source that cannot be read.
+ * Iterating throws AudioError for audio that is empty or cannot be decoded, ResourceError for a source that cannot be read.
  * @throws AudioError `bad_input` for rates out of range
  */
 export function openAudio(source: AudioSource, options: OpenAudioOptions): AudioStream {
@@ -51,18 +53,21 @@ async function* monoBlocks(
   signal?.throwIfAborted();
   let resampler: Resampler | null = null;
   let channels = 0;
+  let frames = 0;
   for await (const block of blocksOf(source, options)) {
     signal?.throwIfAborted();
     resampler ??= new Resampler(block.sampleRate, sampleRate);
     channels ||= block.channels.length;
+    frames += block.channels[0]!.length;
     if (block.sampleRate !== resampler.from || block.channels.length !== channels) {
       throw new AudioError("unsupported_format", "the rate or number of channels changes within the audio");
     }
     const samples = resampler.push(checked(toMono(block, channel)));
     if (samples.length > 0) yield samples;
   }
-  const rest = resampler?.flush();
-  if (rest !== undefined && rest.length > 0) yield rest;
+  if (resampler === null || frames === 0) throw new AudioError("no_data", "the audio has no samples");
+  const rest = resampler.flush();
+  if (rest.length > 0) yield rest;
 }
 
 function blocksOf(
@@ -88,7 +93,7 @@ function* memoryBlocks(channels: readonly Float32Array[], sampleRate: number): G
 
 function checked(samples: Float32Array): Float32Array {
   let sum = 0;
-  for (let i = 0; i < samples.length; i++) sum += Math.abs(samples[i]!);
+  for (let i = 0; i < samples.length; i++) sum += abs(samples[i]!);
   if (!Number.isFinite(sum)) {
     throw new AudioError(
       "bad_samples",

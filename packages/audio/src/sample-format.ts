@@ -1,5 +1,7 @@
 import { AudioError } from "./errors.js";
 
+const { isFinite } = Number;
+
 /** How one sample is stored in a WAV file; `bytes` per sample. */
 export interface SampleFormat {
   readonly encoding: "pcm" | "float" | "alaw" | "ulaw";
@@ -81,7 +83,7 @@ function sampleReader(view: DataView, bytes: Uint8Array, format: SampleFormat): 
 
 function checkFinite(samples: Float32Array): void {
   for (let i = 0; i < samples.length; i++) {
-    if (!Number.isFinite(samples[i]!)) {
+    if (!isFinite(samples[i]!)) {
       throw new AudioError("bad_samples", `WAV: float sample is ${samples[i]}; the file is damaged`);
     }
   }

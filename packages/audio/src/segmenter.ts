@@ -3,6 +3,8 @@ import { SampleWindow } from "./sample-window.js";
 import { SileroVad, VAD_WINDOW } from "./silero.js";
 import { quietestSample } from "./split.js";
 
+const { abs, floor, max, min, round } = Math;
+
 /** Rate of everything here, Hz. */
 const RATE = 16000;
 /** Speech that is too long is cut in its last seconds, at the quietest stretch of this length. */
@@ -68,14 +70,19 @@ export async function* segmentSpeech(
   const cutter = new SpeechCutter(audio, options);
   const leveled = new Float32Array(VAD_WINDOW);
   let peak = 0;
+  let peakEnd = 0;
   let analysed = 0;
   let windows = 0;
 
   const analyse = async function* (until: number, last: boolean): AsyncGenerator<SpeechPiece> {
     while (analysed + VAD_WINDOW <= until || (last && analysed < until)) {
-      const end = Math.min(analysed + VAD_WINDOW, until);
+      const end = min(analysed + VAD_WINDOW, until);
+      const ahead = audio.view(peakEnd, max(peakEnd, min(end + LEVEL_LOOKAHEAD, audio.end)));
+      for (let i = 0; i < ahead.length; i++) peak = max(peak, abs(ahead[i]!));
+      peakEnd += ahead.length;
+      if (!(peak < Infinity)) throw new AudioError("bad_samples", "the audio has NaN or infinite samples");
       const window = audio.view(analysed, end);
-      const gain = peak > 0 ? Math.min(MAX_GAIN, Math.max(1, LEVEL_PEAK / peak)) : 1;
+      const gain = peak > 0 ? min(MAX_GAIN, max(1, LEVEL_PEAK / peak)) : 1;
       for (let i = 0; i < window.length; i++) leveled[i] = window[i]! * gain;
       yield* cutter.window(vad.process(leveled.subarray(0, window.length)), analysed, end);
       analysed = end;
@@ -92,8 +99,6 @@ export async function* segmentSpeech(
   for await (const block of blocks) {
     signal?.throwIfAborted();
     audio.append(block);
-    for (let i = 0; i < block.length; i++) peak = Math.max(peak, Math.abs(block[i]!));
-    if (!(peak < Infinity)) throw new AudioError("bad_samples", "the audio has NaN or infinite samples");
     yield* analyse(audio.end - LEVEL_LOOKAHEAD, false);
   }
   yield* analyse(audio.end, true);
@@ -135,15 +140,15 @@ class SpeechCutter {
       const value = (options[name] as number | undefined) ?? standard;
       if (!(value >= least))
         throw new AudioError("bad_input", `segmentSpeech: ${name} is ${value}, at least ${least} is needed`);
-      return Math.round(value * RATE);
+      return round(value * RATE);
     };
     this.#audio = audio;
     this.#max = seconds("maxSeconds", 30, 1);
     this.#minPause = seconds("minPauseSeconds", 0.65, VAD_WINDOW / RATE);
-    this.#pack = Math.min(this.#max, seconds("packSeconds", 0, 0));
+    this.#pack = min(this.#max, seconds("packSeconds", 0, 0));
     this.#minSpeech = seconds("minSpeechSeconds", 0.06, 0);
     // A pause is at least #minPause long, so the padding of two neighbours never meets beyond its middle.
-    this.#pad = Math.min(Math.floor(this.#minPause / 2), seconds("padSeconds", 0.15, 0));
+    this.#pad = min(floor(this.#minPause / 2), seconds("padSeconds", 0.15, 0));
     this.#threshold = options.threshold ?? 0.5;
   }
 
@@ -151,7 +156,7 @@ class SpeechCutter {
   get neededFrom(): number {
     const closed = this.#position < EDGE ? 0 : this.#position - this.#pad;
     const open = this.#triggered ? this.#start : closed;
-    return Math.min(open, this.#packed?.start ?? Infinity);
+    return min(open, this.#packed?.start ?? Infinity);
   }
 
   /** The next window, samples at … end − 1, and the pieces that it completes. */
@@ -161,7 +166,7 @@ class SpeechCutter {
     if (speech && !this.#triggered) {
       this.#triggered = true;
       const first = this.#previousEnd === 0 && at < EDGE;
-      this.#start = first ? 0 : Math.max(this.#previousEnd, at - this.#pad);
+      this.#start = first ? 0 : max(this.#previousEnd, at - this.#pad);
       this.#voiced = 0;
       this.#silence = -1;
     }
@@ -199,10 +204,10 @@ class SpeechCutter {
   /** The speech has become as long as a piece may be. */
   *#cut(): Generator<SpeechPiece> {
     const right = this.#position;
-    const left = Math.max(this.#start + CUT_WINDOW, right - CUT_SEARCH_SECONDS * RATE);
+    const left = max(this.#start + CUT_WINDOW, right - CUT_SEARCH_SECONDS * RATE);
     const cut = left + quietestSample(this.#audio.view(left, right), 0, right - left, CUT_WINDOW);
     if (this.#silence >= 0 && cut >= this.#silence) {
-      yield* this.#finish(Math.min(cut, this.#silence + this.#pad));
+      yield* this.#finish(min(cut, this.#silence + this.#pad));
       return;
     }
     const voiced = this.#voiced;

@@ -7,6 +7,8 @@ import {
   ResourceError,
 } from "@voxquant/quant-core";
 
+const { abs, cos, floor, sin, PI } = Math;
+
 export const FFT_SIZE = 256;
 export const BINS = FFT_SIZE / 2 + 1;
 export const HIDDEN = 128;
@@ -128,8 +130,8 @@ async function readAsset(url: URL): Promise<Uint8Array> {
 function interleaved(weight: Float64Array, rows: number): Float64Array {
   const n = weight.length / rows;
   return weight.map((_, at) => {
-    const group = Math.floor(at / (ROWS * n));
-    const k = Math.floor(at / ROWS) % n;
+    const group = floor(at / (ROWS * n));
+    const k = floor(at / ROWS) % n;
     return weight[(group * ROWS + (at % ROWS)) * n + k]!;
   });
 }
@@ -146,10 +148,7 @@ function taps(weight: Float32Array, chosen: readonly number[]): Float64Array {
 
 /** Periodic Hann window of the STFT. */
 export function hannWindow(): Float64Array {
-  return Float64Array.from(
-    { length: FFT_SIZE },
-    (_, n) => 0.5 - 0.5 * Math.cos((2 * Math.PI * n) / FFT_SIZE),
-  );
+  return Float64Array.from({ length: FFT_SIZE }, (_, n) => 0.5 - 0.5 * cos((2 * PI * n) / FFT_SIZE));
 }
 
 /** The STFT runs as an FFT, which is the same thing only if the basis is the Hann-windowed Fourier basis. */
@@ -157,10 +156,10 @@ function checkBasis(basis: Float32Array): void {
   const hann = hannWindow();
   for (let k = 0; k < BINS; k++) {
     for (let n = 0; n < FFT_SIZE; n++) {
-      const angle = (2 * Math.PI * ((k * n) % FFT_SIZE)) / FFT_SIZE;
-      const re = basis[k * FFT_SIZE + n]! - hann[n]! * Math.cos(angle);
-      const im = basis[(BINS + k) * FFT_SIZE + n]! + hann[n]! * Math.sin(angle);
-      if (!(Math.abs(re) < 1e-5 && Math.abs(im) < 1e-5)) {
+      const angle = (2 * PI * ((k * n) % FFT_SIZE)) / FFT_SIZE;
+      const re = basis[k * FFT_SIZE + n]! - hann[n]! * cos(angle);
+      const im = basis[(BINS + k) * FFT_SIZE + n]! + hann[n]! * sin(angle);
+      if (!(abs(re) < 1e-5 && abs(im) < 1e-5)) {
         throw new FormatError(
           "Silero VAD: the STFT basis is not Silero's 256-point Hann basis (is this the 16 kHz file?)",
         );

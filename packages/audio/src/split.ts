@@ -1,5 +1,7 @@
 import { AudioError } from "./errors.js";
 
+const { abs, max, min, trunc } = Math;
+
 export interface SplitOptions {
   /** Hz, default 16000. */
   readonly sampleRate?: number;
@@ -33,14 +35,14 @@ export function splitAtQuiet(
   options: SplitOptions = {},
 ): SplitPiece[] {
   const { sampleRate = 16000, searchSeconds = 5, windowMs = 100 } = options;
-  const limit = Math.trunc(maxSeconds * sampleRate);
+  const limit = trunc(maxSeconds * sampleRate);
   if (!(limit >= 1))
     throw new AudioError("bad_input", `splitAtQuiet: limit of ${maxSeconds} s, more than 0 is needed`);
   const n = samples.length;
   if (n / sampleRate <= maxSeconds) return [{ samples, start: 0, offsetSeconds: 0 }];
-  const search = Math.trunc(searchSeconds * sampleRate);
-  const window = Math.max(MIN_WINDOW_SAMPLES, Math.trunc((windowMs / 1000) * sampleRate));
-  const minLength = Math.trunc(MIN_PIECE_SECONDS * sampleRate);
+  const search = trunc(searchSeconds * sampleRate);
+  const window = max(MIN_WINDOW_SAMPLES, trunc((windowMs / 1000) * sampleRate));
+  const minLength = trunc(MIN_PIECE_SECONDS * sampleRate);
   const pieces: SplitPiece[] = [];
   let start = 0;
   let offsetSeconds = 0;
@@ -57,10 +59,10 @@ export function splitAtQuiet(
   };
   while (n - start > limit) {
     const cut = start + limit;
-    const left = Math.max(start, cut - search);
-    const right = Math.min(n, cut + search);
+    const left = max(start, cut - search);
+    const right = min(n, cut + search);
     const boundary = right - left <= window ? cut : quietestSample(samples, left, right, window);
-    emit(Math.min(Math.max(boundary, start + 1), n));
+    emit(min(max(boundary, start + 1), n));
   }
   emit(n);
   return pieces;
@@ -69,18 +71,17 @@ export function splitAtQuiet(
 /** First sample of least |x| in the first window of least sum |x| within [left, right). */
 export function quietestSample(samples: Float32Array, left: number, right: number, window: number): number {
   let sum = 0;
-  for (let i = left; i < left + window; i++) sum += Math.abs(samples[i]!);
+  for (let i = left; i < left + window; i++) sum += abs(samples[i]!);
   let least = sum;
   let best = left;
   for (let i = left + window; i < right; i++) {
-    sum += Math.abs(samples[i]!) - Math.abs(samples[i - window]!);
+    sum += abs(samples[i]!) - abs(samples[i - window]!);
     if (sum < least) {
       least = sum;
       best = i - window + 1;
     }
   }
   let quiet = best;
-  for (let i = best + 1; i < best + window; i++)
-    if (Math.abs(samples[i]!) < Math.abs(samples[quiet]!)) quiet = i;
+  for (let i = best + 1; i < best + window; i++) if (abs(samples[i]!) < abs(samples[quiet]!)) quiet = i;
   return quiet;
 }

@@ -37,23 +37,42 @@ export function hasMinimum(dtype: i32): bool {
 /** Bytes of `k` elements, a multiple of the block. */
 export function encodedBytes(dtype: i32, k: i32): i32 {
   switch (dtype) {
-    case F32: return k * 4;
-    case F16: case BF16: return k * 2;
-    case Q4_0: case IQ4_NL: return (k >> 5) * 18;
-    case Q4_1: return (k >> 5) * 20;
-    case Q5_0: return (k >> 5) * 22;
-    case Q5_1: return (k >> 5) * 24;
-    case Q8_0: return (k >> 5) * 34;
-    case MXFP4: return (k >> 5) * 17;
-    case Q2_K: return (k >> 8) * 84;
-    case Q3_K: return (k >> 8) * 110;
-    case Q4_K: return (k >> 8) * 144;
-    case Q5_K: return (k >> 8) * 176;
-    case Q6_K: return (k >> 8) * 210;
-    case IQ4_XS: return (k >> 8) * 136;
-    case TQ1_0: return (k >> 8) * 54;
-    case TQ2_0: return (k >> 8) * 66;
-    default: return unreachable();
+    case F32:
+      return k * 4;
+    case F16:
+    case BF16:
+      return k * 2;
+    case Q4_0:
+    case IQ4_NL:
+      return (k >> 5) * 18;
+    case Q4_1:
+      return (k >> 5) * 20;
+    case Q5_0:
+      return (k >> 5) * 22;
+    case Q5_1:
+      return (k >> 5) * 24;
+    case Q8_0:
+      return (k >> 5) * 34;
+    case MXFP4:
+      return (k >> 5) * 17;
+    case Q2_K:
+      return (k >> 8) * 84;
+    case Q3_K:
+      return (k >> 8) * 110;
+    case Q4_K:
+      return (k >> 8) * 144;
+    case Q5_K:
+      return (k >> 8) * 176;
+    case Q6_K:
+      return (k >> 8) * 210;
+    case IQ4_XS:
+      return (k >> 8) * 136;
+    case TQ1_0:
+      return (k >> 8) * 54;
+    case TQ2_0:
+      return (k >> 8) * 66;
+    default:
+      return unreachable();
   }
 }
 
@@ -79,7 +98,13 @@ export function nonlinearCodes(): v128 {
 /** Decodes `k` elements at `src` into codes `q` (int8), scales `s` and minima `m` (float32 per group). */
 export function decodeBlocks(dtype: i32, src: usize, k: i32, q: usize, s: usize, m: usize): void {
   switch (dtype) {
-    case Q4_0: case Q4_1: case Q5_0: case Q5_1: case Q8_0: case IQ4_NL: case MXFP4: {
+    case Q4_0:
+    case Q4_1:
+    case Q5_0:
+    case Q5_1:
+    case Q8_0:
+    case IQ4_NL:
+    case MXFP4: {
       const bytes: usize = encodedBytes(dtype, 32);
       for (let i = 0; i < k; i += 32) {
         decodeBlock32(dtype, src, q, s, m);
@@ -95,14 +120,30 @@ export function decodeBlocks(dtype: i32, src: usize, k: i32, q: usize, s: usize,
       const groups: usize = (256 / groupSize(dtype)) * 4;
       for (let i = 0; i < k; i += 256) {
         switch (dtype) {
-          case Q2_K: decodeQ2K(src, q, s, m); break;
-          case Q3_K: decodeQ3K(src, q, s); break;
-          case Q4_K: case Q5_K: decodeQ45K(dtype, src, q, s, m); break;
-          case Q6_K: decodeQ6K(src, q, s); break;
-          case IQ4_XS: decodeIQ4XS(src, q, s); break;
-          case TQ1_0: decodeTQ1(src, q, s); break;
-          case TQ2_0: decodeTQ2(src, q, s); break;
-          default: unreachable();
+          case Q2_K:
+            decodeQ2K(src, q, s, m);
+            break;
+          case Q3_K:
+            decodeQ3K(src, q, s);
+            break;
+          case Q4_K:
+          case Q5_K:
+            decodeQ45K(dtype, src, q, s, m);
+            break;
+          case Q6_K:
+            decodeQ6K(src, q, s);
+            break;
+          case IQ4_XS:
+            decodeIQ4XS(src, q, s);
+            break;
+          case TQ1_0:
+            decodeTQ1(src, q, s);
+            break;
+          case TQ2_0:
+            decodeTQ2(src, q, s);
+            break;
+          default:
+            unreachable();
         }
         src += bytes;
         q += 256;
@@ -184,7 +225,7 @@ function decodeQ3K(src: usize, q: usize, s: usize): void {
   const scales = src + 96;
   for (let j: usize = 0; j < 16; j++) {
     const low = <i32>load<u8>(scales + (j & 7));
-    const top = (<i32>load<u8>(scales + 8 + (j & 3)) >> <i32>((j >> 2) * 2)) & 3;
+    const top = ((<i32>load<u8>(scales + 8 + (j & 3))) >> (<i32>((j >> 2) * 2))) & 3;
     const scale = (j < 8 ? low & 15 : low >> 4) | (top << 4);
     store<f32>(s + j * 4, d * <f32>(scale - 32));
   }
@@ -214,9 +255,9 @@ export function sixBitScales(scales: usize): v128 {
   const minLow = b & 0x3f3f3f3f;
   const minHigh = ((c >> 4) & 0x0f0f0f0f) | ((b >> 2) & 0x30303030);
   return i64x2.replace_lane(
-    i64x2.splat(<i64>(<u64>scaleLow | ((<u64>scaleHigh) << 32))),
+    i64x2.splat(<i64>((<u64>scaleLow) | ((<u64>scaleHigh) << 32))),
     1,
-    <i64>(<u64>minLow | ((<u64>minHigh) << 32)),
+    <i64>((<u64>minLow) | ((<u64>minHigh) << 32)),
   );
 }
 
@@ -272,7 +313,7 @@ function decodeIQ4XS(src: usize, q: usize, s: usize): void {
   const d = loadHalf(src);
   const high = <i32>load<u16>(src, 2);
   for (let b: i32 = 0; b < 8; b++) {
-    const low = (<i32>load<u8>(src + (b >> 1), 4) >> (4 * (b & 1))) & 15;
+    const low = ((<i32>load<u8>(src + (b >> 1), 4)) >> (4 * (b & 1))) & 15;
     const scale = low | (((high >> (2 * b)) & 3) << 4);
     store<f32>(s + b * 4, d * <f32>(scale - 32));
     const packed = v128.load(src + b * 16, 8);
@@ -316,7 +357,8 @@ function decodeTQ1(src: usize, q: usize, s: usize): void {
       store<i8>(q + n * 16 + i, ternaryDigit(load<u8>(src + i, 32), power), 160);
     }
     if (n < 4) {
-      for (let i: usize = 0; i < 4; i++) store<i8>(q + n * 4 + i, ternaryDigit(load<u8>(src + i, 48), power), 240);
+      for (let i: usize = 0; i < 4; i++)
+        store<i8>(q + n * 4 + i, ternaryDigit(load<u8>(src + i, 48), power), 240);
     }
     power *= 3;
   }

@@ -22,9 +22,9 @@ export function gatherPatches(
   out: usize,
 ): void {
   const taps = kernelHeight * kernelWidth;
-  const patchBytes = <usize>(channels * taps) << 2;
-  const tapBytes = <usize>taps << 2;
-  const pixelBytes = <usize>channels << 2;
+  const patchBytes = (<usize>(channels * taps)) << 2;
+  const tapBytes = (<usize>taps) << 2;
+  const pixelBytes = (<usize>channels) << 2;
   for (let i = first; i < first + count; i++) {
     const column = i % outWidth;
     const row = (i / outWidth) % outHeight;
@@ -33,7 +33,7 @@ export function gatherPatches(
       const y = row * strideHeight - paddingHeight + a;
       for (let b = 0; b < kernelWidth; b++) {
         const z = column * strideWidth - paddingWidth + b;
-        let to = out + (<usize>(a * kernelWidth + b) << 2);
+        let to = out + ((<usize>(a * kernelWidth + b)) << 2);
         const end = to + patchBytes;
         if (y < 0 || y >= height || z < 0 || z >= width) {
           for (; to < end; to += tapBytes) store<f32>(to, 0);
@@ -62,14 +62,14 @@ export function channelsBeforeHeight(
   for (let i = 0; i < n; i++) {
     for (let w = 0; w < width; w++) {
       for (let c = 0; c < channels; c++) {
-        let from = x + (<usize>(w * channels + c) << 2);
+        let from = x + ((<usize>(w * channels + c)) << 2);
         for (let h = 0; h < height; h++) {
           store<f32>(out, load<f32>(from));
           out += 4;
-          from += <usize>(width * channels) << 2;
+          from += (<usize>(width * channels)) << 2;
         }
       }
     }
-    x += <usize>(height * width * channels) << 2;
+    x += (<usize>(height * width * channels)) << 2;
   }
 }

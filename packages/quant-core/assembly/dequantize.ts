@@ -11,10 +11,17 @@ export const DEQUANTIZE_SCRATCH: usize = PIECE + (PIECE / 16) * 8;
 /** Writes `k` elements of any type at `src` to `out` (float32). `k` is a multiple of the type's block. */
 export function dequantize(dtype: i32, src: usize, k: i32, out: usize, scratch: usize): void {
   switch (dtype) {
-    case F32: memory.copy(out, src, <usize>k * 4); return;
-    case F16: widenHalves(src, k, out); return;
-    case BF16: widenBrainFloats(src, k, out); return;
-    default: dequantizeBlocks(dtype, src, k, out, scratch);
+    case F32:
+      memory.copy(out, src, <usize>k * 4);
+      return;
+    case F16:
+      widenHalves(src, k, out);
+      return;
+    case BF16:
+      widenBrainFloats(src, k, out);
+      return;
+    default:
+      dequantizeBlocks(dtype, src, k, out, scratch);
   }
 }
 
@@ -41,8 +48,8 @@ function dequantizeBlocks(dtype: i32, src: usize, k: i32, out: usize, scratch: u
           first = f32x4.sub(first, low);
           second = f32x4.sub(second, low);
         }
-        v128.store(out + (<usize>j << 2), first);
-        v128.store(out + (<usize>j << 2), second, 16);
+        v128.store(out + ((<usize>j) << 2), first);
+        v128.store(out + ((<usize>j) << 2), second, 16);
       }
       scale += 4;
       least += 4;

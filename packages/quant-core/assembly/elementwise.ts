@@ -152,7 +152,7 @@ export function argmaxRows(
     let value = load<f32>(best + r * 4);
     let index = load<i32>(bestIndex + r * 4);
     for (let i = 0; i < n; i++) {
-      const candidate = load<f32>(x + (<usize>i << 2));
+      const candidate = load<f32>(x + ((<usize>i) << 2));
       if (candidate > value) {
         value = candidate;
         index = base + i;

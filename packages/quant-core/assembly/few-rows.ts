@@ -28,7 +28,7 @@ export function fewRowsScratch(k: i32): usize {
 // @ts-ignore: decorator
 @inline
 function storeSum(sum: f32, row: i32, bias: usize, out: usize): void {
-  const at = <usize>row << 2;
+  const at = (<usize>row) << 2;
   store<f32>(out + at, bias == 0 ? sum : sum + load<f32>(bias + at));
 }
 
@@ -52,7 +52,7 @@ export function linearFewFloat(
   scratch: usize,
 ): void {
   const rowBytes: usize = encodedBytes(dtype, k);
-  const xStride = <usize>k << 2;
+  const xStride = (<usize>k) << 2;
   const work = scratch + xStride * 4;
   const dense = dtype == F32 || dtype == F16 || dtype == BF16;
   // The four rows of a step lie a quarter of the matrix apart: four long streams, which the processor fetches ahead,
@@ -114,12 +114,12 @@ export function linearFewInt(
   table: usize,
 ): void {
   const rowBytes: usize = encodedBytes(dtype, k);
-  const blocks = <usize>k >> 5;
+  const blocks = (<usize>k) >> 5;
   const direct = dtype == Q8_0 || dtype == Q4_0 || dtype == Q4_K || dtype == Q6_K || dtype == Q5_0;
   const group = groupSize(dtype);
   const minimum = hasMinimum(dtype);
   const s = scratch + k;
-  const m = s + (<usize>k >> 2);
+  const m = s + ((<usize>k) >> 2);
   // two streams of rows for the types that take two at a time, as in `linearFewFloat`
   const pairs = dtype == Q8_0 || dtype == Q4_0;
   const steps = pairs ? (n + 1) >> 1 : n;
@@ -138,9 +138,7 @@ export function linearFewInt(
         case Q8_0:
         case Q4_0: {
           const both =
-            dtype == Q8_0
-              ? dotQ8x2(table, w0, w1, k, qr, dr)
-              : dotQ4x2(table, w0, w1, k, qr, dr, sums32r);
+            dtype == Q8_0 ? dotQ8x2(table, w0, w1, k, qr, dr) : dotQ4x2(table, w0, w1, k, qr, dr, sums32r);
           storeSum(f32x4.extract_lane(both, 1), i1, bias, o);
           sum = f32x4.extract_lane(both, 0);
           break;

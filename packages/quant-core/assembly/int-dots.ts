@@ -13,7 +13,7 @@ import { expandBits, multiplyAdd, sumLanes } from "./vector";
 // @ts-ignore: decorator
 @inline
 function half(table: usize, pointer: usize): f32 {
-  return load<f32>(table + (<usize>load<u16>(pointer) << 2));
+  return load<f32>(table + ((<usize>load<u16>(pointer)) << 2));
 }
 
 /** Four partial sums of 32 products of int8 codes with int16 activations. */
@@ -56,7 +56,7 @@ function sumPair(a: v128, b: v128): v128 {
 export function dotQ8x2(table: usize, w0: usize, w1: usize, k: i32, q: usize, d: usize): v128 {
   let s0 = f32x4.splat(0);
   let s1 = f32x4.splat(0);
-  const end = q + (<usize>k << 1);
+  const end = q + ((<usize>k) << 1);
   while (q < end) {
     const a0 = v128.load(q);
     const a1 = v128.load(q, 16);
@@ -81,7 +81,7 @@ export function dotQ4x2(table: usize, w0: usize, w1: usize, k: i32, q: usize, d:
   let s1 = f32x4.splat(0);
   let centre0: f32 = 0;
   let centre1: f32 = 0;
-  const end = q + (<usize>k << 1);
+  const end = q + ((<usize>k) << 1);
   while (q < end) {
     const a0 = v128.load(q);
     const a1 = v128.load(q, 16);
@@ -112,7 +112,7 @@ export function dotQ4x2(table: usize, w0: usize, w1: usize, k: i32, q: usize, d:
 export function dotQ5(table: usize, w: usize, k: i32, q: usize, d: usize): f32 {
   let sum = f32x4.splat(0);
   const fifth = i8x16.splat(16);
-  const end = q + (<usize>k << 1);
+  const end = q + ((<usize>k) << 1);
   while (q < end) {
     const high = load<u32>(w, 2);
     const packed = v128.load(w, 6);
@@ -152,7 +152,7 @@ export function dotQ4K(table: usize, w: usize, k: i32, q: usize, d: usize, sums3
         v128.load(q, 32),
         v128.load(q, 48),
       );
-      const lowScale = dw * <f32>(<i32>scales & 63) * load<f32>(d);
+      const lowScale = dw * <f32>((<i32>scales) & 63) * load<f32>(d);
       sum = multiplyAdd(f32x4.convert_i32x4_s(low), f32x4.splat(lowScale), sum);
       const high = products32(
         highNibbles(packed0),
@@ -162,7 +162,7 @@ export function dotQ4K(table: usize, w: usize, k: i32, q: usize, d: usize, sums3
         v128.load(q, 96),
         v128.load(q, 112),
       );
-      const highScale = dw * <f32>((<i32>scales >> 8) & 63) * load<f32>(d, 4);
+      const highScale = dw * <f32>(((<i32>scales) >> 8) & 63) * load<f32>(d, 4);
       sum = multiplyAdd(f32x4.convert_i32x4_s(high), f32x4.splat(highScale), sum);
       scales >>= 16;
       w += 32;
@@ -236,7 +236,7 @@ export function dotDecoded(
       codes += 16;
       q += 32;
     }
-    const scale = load<f32>(s) * load<f32>(d + ((<usize>i >> 5) << 2));
+    const scale = load<f32>(s) * load<f32>(d + (((<usize>i) >> 5) << 2));
     sum = multiplyAdd(f32x4.convert_i32x4_s(p), f32x4.splat(scale), sum);
     if (minimum) least += load<f32>(m) * load<f32>(sums);
     s += 4;

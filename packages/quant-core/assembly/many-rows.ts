@@ -3,110 +3,30 @@
  * register tiles of 4 rows × 8 weight rows. The lanes of a vector are weight rows, so that no sum goes across lanes and
  * the scales of eight weight rows are applied at once.
  */
-import { decodeBlocks, encodedBytes, groupSize, hasMinimum } from "./blocks";
-import { DEQUANTIZE_SCRATCH, dequantize } from "./dequantize";
-import { multiplyAdd, storeTransposed } from "./vector";
+import { encodedBytes, groupSize, hasMinimum } from "./blocks";
+import {
+  FLOAT_PANEL_BYTES,
+  FLOAT_PIECE,
+  GROUPS,
+  INT_PANEL_BYTES,
+  INT_PIECE,
+  PACK_CODES_SCRATCH,
+  PACK_FLOATS_SCRATCH,
+  PANEL_ROWS,
+  SCALE_PANEL_BYTES,
+  packCodes,
+  packFloats,
+} from "./panels";
+import { multiplyAdd } from "./vector";
 
-const PANEL_ROWS = 64;
-const FLOAT_PIECE = 512;
-const INT_PIECE = 1024;
-const GROUPS = INT_PIECE / 16;
-
-/** 4 × 8 sums of a tile, then the panel, then the decoded rows on their way into it. */
+/** 4 × 8 sums. */
 const TILE_BYTES: usize = 4 * 8 * 4;
-const FLOAT_PANEL_BYTES: usize = PANEL_ROWS * FLOAT_PIECE * 4;
-const INT_PANEL_BYTES: usize = PANEL_ROWS * INT_PIECE * 2;
-const SCALE_PANEL_BYTES: usize = PANEL_ROWS * GROUPS * 4;
-const INT_ROW_BYTES: usize = INT_PIECE + GROUPS * 8;
 
-/** Bytes of scratch for either kernel. */
+/** Bytes of scratch for either kernel: a tile, a panel, and what packing it needs. */
 export function manyRowsScratch(): usize {
-  const float = TILE_BYTES + FLOAT_PANEL_BYTES + 4 * FLOAT_PIECE * 4 + DEQUANTIZE_SCRATCH;
-  const int = TILE_BYTES + INT_PANEL_BYTES + 2 * SCALE_PANEL_BYTES + 4 * INT_ROW_BYTES;
-  return max(float, int);
-}
-
-/** Writes `[k][8]` floats: lane c of step i is element i of weight row min(c, rows - 1). */
-function packFloats(
-  dtype: i32,
-  weight: usize,
-  rowBytes: usize,
-  rows: i32,
-  k: i32,
-  panel: usize,
-  scratch: usize,
-): void {
-  const rowSize: usize = FLOAT_PIECE * 4;
-  for (let first = 0; first < 8; first += 4) {
-    for (let j = 0; j < 4; j++) {
-      const row = min(first + j, rows - 1);
-      dequantize(dtype, weight + rowBytes * row, k, scratch + rowSize * j, scratch + rowSize * 4);
-    }
-    let from = scratch;
-    let to = panel + (<usize>first << 2);
-    let i = 0;
-    for (; i + 4 <= k; i += 4) {
-      storeTransposed(
-        v128.load(from),
-        v128.load(from, FLOAT_PIECE * 4),
-        v128.load(from, FLOAT_PIECE * 8),
-        v128.load(from, FLOAT_PIECE * 12),
-        to,
-        32,
-      );
-      from += 16;
-      to += 128;
-    }
-    for (; i < k; i++) {
-      for (let j: usize = 0; j < 4; j++) store<f32>(to + j * 4, load<f32>(from + j * rowSize));
-      from += 4;
-      to += 32;
-    }
-  }
-}
-
-/** Writes codes as `[k / 2][8]` pairs of int16, scales and minima as `[group][8]`. */
-function packCodes(
-  dtype: i32,
-  weight: usize,
-  rowBytes: usize,
-  rows: i32,
-  k: i32,
-  panel: usize,
-  scales: usize,
-  minima: usize,
-  scratch: usize,
-): void {
-  const groups = k / groupSize(dtype);
-  const minimum = hasMinimum(dtype);
-  for (let first = 0; first < 8; first += 4) {
-    for (let j = 0; j < 4; j++) {
-      const row = min(first + j, rows - 1);
-      const codes = scratch + INT_ROW_BYTES * j;
-      const s = codes + INT_PIECE;
-      const m = s + GROUPS * 4;
-      decodeBlocks(dtype, weight + rowBytes * row, k, codes, s, m);
-      const lane = <usize>(first + j) << 2;
-      for (let g: usize = 0; g < <usize>groups; g++) {
-        store<f32>(scales + g * 32 + lane, load<f32>(s + g * 4));
-        if (minimum) store<f32>(minima + g * 32 + lane, load<f32>(m + g * 4));
-      }
-    }
-    let from = scratch;
-    let to = panel + (<usize>first << 2);
-    for (let i = 0; i < k; i += 8) {
-      storeTransposed(
-        i16x8.extend_low_i8x16_s(v128.load_zero<u64>(from)),
-        i16x8.extend_low_i8x16_s(v128.load_zero<u64>(from + INT_ROW_BYTES)),
-        i16x8.extend_low_i8x16_s(v128.load_zero<u64>(from + INT_ROW_BYTES * 2)),
-        i16x8.extend_low_i8x16_s(v128.load_zero<u64>(from + INT_ROW_BYTES * 3)),
-        to,
-        32,
-      );
-      from += 8;
-      to += 128;
-    }
-  }
+  const float = FLOAT_PANEL_BYTES + PACK_FLOATS_SCRATCH;
+  const int = INT_PANEL_BYTES + 2 * SCALE_PANEL_BYTES + PACK_CODES_SCRATCH;
+  return TILE_BYTES + max(float, int);
 }
 
 function tileFloat(a0: usize, a1: usize, a2: usize, a3: usize, panel: usize, k: i32, tile: usize): void {
@@ -200,7 +120,7 @@ function tileInt(
     let c21 = i32x4.splat(0);
     let c30 = i32x4.splat(0);
     let c31 = i32x4.splat(0);
-    const end = panel + (<usize>group << 4);
+    const end = panel + ((<usize>group) << 4);
     while (panel < end) {
       let w0 = v128.load(panel);
       let w1 = v128.load(panel, 16);
@@ -222,7 +142,7 @@ function tileInt(
       q2 += 4;
       q3 += 4;
     }
-    const at = <usize>((g * group) >> 5) << 2;
+    const at = (<usize>((g * group) >> 5)) << 2;
     const s0 = v128.load(scales);
     const s1 = v128.load(scales, 16);
     addGroup(tile, c00, c01, s0, s1, v128.load_splat<f32>(d0 + at));
@@ -232,7 +152,7 @@ function tileInt(
     if (minimum) {
       const m0 = v128.load(minima);
       const m1 = v128.load(minima, 16);
-      const sum = <usize>g << 2;
+      const sum = (<usize>g) << 2;
       subtractMinima(tile, m0, m1, v128.load_splat<f32>(sums0 + sum));
       subtractMinima(tile + 32, m0, m1, v128.load_splat<f32>(sums1 + sum));
       subtractMinima(tile + 64, m0, m1, v128.load_splat<f32>(sums2 + sum));
@@ -293,7 +213,7 @@ export function linearManyFloat(
   scratch: usize,
 ): void {
   const rowBytes: usize = encodedBytes(dtype, k);
-  const xStride = <usize>k << 2;
+  const xStride = (<usize>k) << 2;
   const panel = scratch + TILE_BYTES;
   const work = panel + FLOAT_PANEL_BYTES;
   const subPanel: usize = 8 * FLOAT_PIECE * 4;
@@ -303,19 +223,27 @@ export function linearManyFloat(
       const piece = min(FLOAT_PIECE, k - start);
       const from = weight + rowBytes * first + encodedBytes(dtype, start);
       for (let c = 0; c < columns; c += 8) {
-        packFloats(dtype, from + rowBytes * c, rowBytes, columns - c, piece, panel + subPanel * (c >> 3), work);
+        packFloats(
+          dtype,
+          from + rowBytes * c,
+          rowBytes,
+          columns - c,
+          piece,
+          panel + subPanel * (c >> 3),
+          work,
+        );
       }
       for (let r = 0; r < rows; r += 4) {
         const valid = min(4, rows - r);
-        const a0 = x + xStride * r + (<usize>start << 2);
+        const a0 = x + xStride * r + ((<usize>start) << 2);
         const a1 = a0 + (valid > 1 ? xStride : 0);
         const a2 = a0 + (valid > 2 ? xStride * 2 : 0);
         const a3 = a0 + (valid > 3 ? xStride * 3 : 0);
-        const o = out + outStride * r + (<usize>first << 2);
+        const o = out + outStride * r + ((<usize>first) << 2);
         for (let c = 0; c < columns; c += 8) {
           tileFloat(a0, a1, a2, a3, panel + subPanel * (c >> 3), piece, scratch);
-          const b: usize = bias == 0 ? 0 : bias + (<usize>(first + c) << 2);
-          storeTile(scratch, valid, min(8, columns - c), b, start == 0, o + (<usize>c << 2), outStride);
+          const b: usize = bias == 0 ? 0 : bias + ((<usize>(first + c)) << 2);
+          storeTile(scratch, valid, min(8, columns - c), b, start == 0, o + ((<usize>c) << 2), outStride);
         }
       }
     }
@@ -341,10 +269,10 @@ export function linearManyInt(
   const rowBytes: usize = encodedBytes(dtype, k);
   const group = groupSize(dtype);
   const minimum = hasMinimum(dtype);
-  const qStride = <usize>k << 1;
-  const dStride = <usize>(k >> 5) << 2;
+  const qStride = (<usize>k) << 1;
+  const dStride = (<usize>(k >> 5)) << 2;
   const sums = group == 16 ? sums16 : sums32;
-  const sumStride = <usize>(k / group) << 2;
+  const sumStride = (<usize>(k / group)) << 2;
   const panel = scratch + TILE_BYTES;
   const scales = panel + INT_PANEL_BYTES;
   const minima = scales + SCALE_PANEL_BYTES;
@@ -374,10 +302,10 @@ export function linearManyInt(
         const r1: usize = valid > 1 ? 1 : 0;
         const r2: usize = valid > 2 ? 2 : 0;
         const r3: usize = valid > 3 ? 3 : 0;
-        const q0 = q + qStride * r + (<usize>start << 1);
-        const d0 = d + dStride * r + (<usize>(start >> 5) << 2);
-        const sums0 = sums + sumStride * r + (<usize>(start / group) << 2);
-        const o = out + outStride * r + (<usize>first << 2);
+        const q0 = q + qStride * r + ((<usize>start) << 1);
+        const d0 = d + dStride * r + ((<usize>(start >> 5)) << 2);
+        const sums0 = sums + sumStride * r + ((<usize>(start / group)) << 2);
+        const o = out + outStride * r + ((<usize>first) << 2);
         for (let c = 0; c < columns; c += 8) {
           tileInt(
             q0,
@@ -400,8 +328,8 @@ export function linearManyInt(
             piece,
             scratch,
           );
-          const b: usize = bias == 0 ? 0 : bias + (<usize>(first + c) << 2);
-          storeTile(scratch, valid, min(8, columns - c), b, start == 0, o + (<usize>c << 2), outStride);
+          const b: usize = bias == 0 ? 0 : bias + ((<usize>(first + c)) << 2);
+          storeTile(scratch, valid, min(8, columns - c), b, start == 0, o + ((<usize>c) << 2), outStride);
         }
       }
     }

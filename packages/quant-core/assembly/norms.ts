@@ -79,7 +79,7 @@ export function rmsNorm(
   sum: usize,
   out: usize,
 ): void {
-  const stride = <usize>dim << 2;
+  const stride = (<usize>dim) << 2;
   for (let r = 0; r < rows; r++) {
     let source = x;
     if (residual != 0) {
@@ -107,7 +107,7 @@ export function layerNorm(
   sum: usize,
   out: usize,
 ): void {
-  const stride = <usize>dim << 2;
+  const stride = (<usize>dim) << 2;
   for (let r = 0; r < rows; r++) {
     let source = x;
     if (residual != 0) {
@@ -175,10 +175,10 @@ export function headNormRope(
   out: usize,
 ): void {
   const half = headDim >> 1;
-  const halfBytes = <usize>half << 2;
+  const halfBytes = (<usize>half) << 2;
   const stride = halfBytes * 2;
   for (let r = 0; r < rows; r++) {
-    const cosines = table + <usize>load<u32>(positions + (<usize>r << 2)) * stride;
+    const cosines = table + <usize>load<u32>(positions + ((<usize>r) << 2)) * stride;
     for (let h = 0; h < heads; h++) {
       if (gamma != 0) {
         const factor: f32 = <f32>1 / sqrt<f32>(squareSum(x, headDim) / <f32>headDim + eps);

@@ -87,7 +87,9 @@ export function loadHalf(pointer: usize): f32 {
   const half = <u32>load<u16>(pointer);
   const magnitude = (half & 0x7fff) << 13;
   const sign = (half & 0x8000) << 16;
-  const subnormal = reinterpret<u32>(reinterpret<f32>(magnitude + (113 << 23)) - reinterpret<f32>(<u32>(113 << 23)));
+  const subnormal = reinterpret<u32>(
+    reinterpret<f32>(magnitude + (113 << 23)) - reinterpret<f32>(<u32>(113 << 23)),
+  );
   const normal = magnitude + select<u32>(<u32>(224 << 23), <u32>(112 << 23), magnitude >= 0x0f800000);
   return reinterpret<f32>(select<u32>(subnormal, normal, magnitude < 0x00800000) | sign);
 }
@@ -96,7 +98,7 @@ export function loadHalf(pointer: usize): f32 {
 export function fillHalfTable(table: usize): void {
   for (let i = 0; i < 65536; i += 4) {
     const halves = i32x4.add(i32x4.splat(i), i32x4(0, 1, 2, 3));
-    v128.store(table + (<usize>i << 2), halvesToFloats(halves));
+    v128.store(table + ((<usize>i) << 2), halvesToFloats(halves));
   }
 }
 

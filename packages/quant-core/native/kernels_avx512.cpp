@@ -11,32 +11,6 @@
 namespace voxquant {
 namespace {
 
-void transpose16(F* r) {
-  F t[16];
-  for (int i = 0; i < 16; i += 2) {
-    t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
-    t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
-  }
-  for (int i = 0; i < 16; i += 4) {
-    r[i] = _mm512_shuffle_ps(t[i], t[i + 2], 0x44);
-    r[i + 1] = _mm512_shuffle_ps(t[i], t[i + 2], 0xee);
-    r[i + 2] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0x44);
-    r[i + 3] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0xee);
-  }
-  for (int i = 0; i < 4; i++) {
-    t[i] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0x88);
-    t[i + 4] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0xdd);
-    t[i + 8] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0x88);
-    t[i + 12] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0xdd);
-  }
-  for (int i = 0; i < 4; i++) {
-    r[i] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0x88);
-    r[i + 4] = _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0x88);
-    r[i + 8] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0xdd);
-    r[i + 12] = _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0xdd);
-  }
-}
-
 void packF32(const float* x, int64_t stride, int rows, int64_t k, float* a) {
   for (int v = 0; v < kVectors; v++) {
     for (int64_t i = 0; i < k; i += 16) {
@@ -99,31 +73,39 @@ void quantizeRow(const float* x, int64_t n, int64_t padded, int8_t* q, float* d,
   }
 }
 
+// Sixteen rows at a time: transposed first, so that all rest is vertical.
 void packInt8(const float* x, int64_t stride, int rows, int64_t k, const PackedInt8& a) {
-  const __m128i ones = _mm_set1_epi8(1);
-  for (int lane = 0; lane < kLanes; lane++) {
-    const float* row = x + lane * stride;
+  const __m512i ones = _mm512_set1_epi8(1), byte = _mm512_set1_epi32(255), flip = _mm512_set1_epi8((char)0x80);
+  for (int v = 0; v < kVectors; v++) {
     for (int64_t b = 0; b < k / 32; b++) {
-      __m128i half[2] = {_mm_setzero_si128(), _mm_setzero_si128()};
-      const float d = lane < rows ? round32(load(row + 32 * b), load(row + 32 * b + 16), &half[0], &half[1]) : 0.0f;
-      a.d[b * kLanes + lane] = d;
-      int32_t both = 0;
+      F t[32];
+      __m512i bits = _mm512_setzero_si512();
       for (int h = 0; h < 2; h++) {
-        __m128i sum = _mm_dpbusd_epi32(_mm_setzero_si128(), ones, half[h]);
-        sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4e));
-        const int32_t total = _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xb1)));
-        a.sums16[(2 * b + h) * kLanes + lane] = d * (float)total;
-        both += total;
-        __m128i codes = _mm_xor_si128(half[h], _mm_set1_epi8((char)0x80));
-        uint8_t* to = a.codes + ((8 * b + 4 * h) * kLanes + lane) * 4;
-        const uint32_t w0 = (uint32_t)_mm_cvtsi128_si32(codes), w1 = (uint32_t)_mm_extract_epi32(codes, 1),
-                       w2 = (uint32_t)_mm_extract_epi32(codes, 2), w3 = (uint32_t)_mm_extract_epi32(codes, 3);
-        memcpy(to, &w0, 4);
-        memcpy(to + kLanes * 4, &w1, 4);
-        memcpy(to + kLanes * 8, &w2, 4);
-        memcpy(to + kLanes * 12, &w3, 4);
+        for (int j = 0; j < 16; j++)
+          t[16 * h + j] = v * 16 + j < rows ? load(x + (v * 16 + j) * stride + 32 * b + 16 * h) : zero();
+        transpose16(t + 16 * h);
       }
-      a.sums32[b * kLanes + lane] = d * (float)both;
+      for (int i = 0; i < 32; i++) bits = _mm512_max_epi32(bits, _mm512_castps_si512(magnitude(t[i])));
+      const F top = _mm512_castsi512_ps(bits);
+      const __mmask16 some = _mm512_cmp_ps_mask(top, splat(1e-30f), _CMP_NLE_UQ);
+      const F d = _mm512_maskz_div_ps(some, top, splat(127.0f)), inverse = _mm512_maskz_div_ps(some, splat(127.0f), top);
+      const int64_t lanes = v * 16;
+      __m512i sums[2];
+      for (int h = 0; h < 2; h++) {
+        sums[h] = _mm512_setzero_si512();
+        for (int q = 4 * h; q < 4 * h + 4; q++) {
+          __m512i word = _mm512_and_si512(_mm512_cvtps_epi32(mul(t[4 * q], inverse)), byte);
+          for (int i = 1; i < 4; i++) {
+            const __m512i code = _mm512_and_si512(_mm512_cvtps_epi32(mul(t[4 * q + i], inverse)), byte);
+            word = _mm512_or_si512(word, _mm512_slli_epi32(code, (unsigned)(8 * i)));
+          }
+          sums[h] = _mm512_dpbusd_epi32(sums[h], ones, word);
+          _mm512_storeu_si512(a.codes + ((8 * b + q) * kLanes + lanes) * 4, _mm512_xor_si512(word, flip));
+        }
+        store(a.sums16 + (2 * b + h) * kLanes + lanes, mul(d, _mm512_cvtepi32_ps(sums[h])));
+      }
+      store(a.d + b * kLanes + lanes, d);
+      store(a.sums32 + b * kLanes + lanes, mul(d, _mm512_cvtepi32_ps(_mm512_add_epi32(sums[0], sums[1]))));
     }
   }
 }

@@ -9,19 +9,24 @@ namespace {
 
 constexpr int kLanes = W * kVectors;
 
-// Pairs of inputs, row lanes: [k / 2, lanes, 2]; an odd k gets a zero.
+// Pairs of inputs, row lanes: [k / 2, lanes, 2]; an odd k gets a zero. A pair moves as one float does in a transposition.
 void packBf16(const float* x, int64_t stride, int rows, int64_t k, uint16_t* a) {
   const int64_t pairs = (k + 1) / 2;
-  for (int lane = 0; lane < kLanes; lane++) {
-    const float* row = x + lane * stride;
-    for (int64_t i = 0; i < pairs; i += 8) {
+  for (int v = 0; v < kVectors; v++) {
+    for (int64_t i = 0; i < pairs; i += 16) {
       const int64_t rest = k - 2 * i;
-      const F v = lane < rows ? loadPart(row + 2 * i, rest < 16 ? (int)rest : 16) : splat(0.0f);
-      uint32_t words[8];
-      const __m256bh rounded = _mm512_cvtneps_pbh(v);
-      memcpy(words, &rounded, 32);
-      const int count = pairs - i < 8 ? (int)(pairs - i) : 8;
-      for (int j = 0; j < count; j++) memcpy(a + ((i + j) * kLanes + lane) * 2, &words[j], 4);
+      F t[16];
+      for (int j = 0; j < 16; j++) {
+        t[j] = splat(0.0f);
+        if (v * 16 + j >= rows) continue;
+        const float* row = x + (v * 16 + j) * stride + 2 * i;
+        const F low = rest >= 16 ? load(row) : loadPart(row, (int)rest);
+        const F high = rest >= 32 ? load(row + 16) : rest > 16 ? loadPart(row + 16, (int)rest - 16) : splat(0.0f);
+        t[j] = (F)_mm512_cvtne2ps_pbh(high, low);
+      }
+      transpose16(t);
+      const int count = pairs - i < 16 ? (int)(pairs - i) : 16;
+      for (int j = 0; j < count; j++) store((float*)(a + ((i + j) * kLanes + v * 16) * 2), t[j]);
     }
   }
 }

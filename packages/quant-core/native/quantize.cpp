@@ -60,11 +60,11 @@ VQ_INLINE void decode(uint32_t type, const uint8_t* in, size_t count, float* out
     case Q6_K: decode_q6_k(in, count, out); break;
     case Q8_K: decode_q8_k(in, count, out); break;
     case IQ4_NL:
-      for (size_t i = 0; i < count; i += kBlock) decode_table(in + i / kBlock * 18 + 2, half_to_float(load_u16(in + i / kBlock * 18)), kIq4Values, out + i);
+      for (size_t i = 0; i < count; i += kBlock, in += 18) decode_table(in + 2, half_to_float(load_u16(in)), kIq4Values, out + i);
       break;
     case IQ4_XS: decode_iq4_xs(in, count, out); break;
     case MXFP4:
-      for (size_t i = 0; i < count; i += kBlock) decode_table(in + i / kBlock * 17 + 1, mxfp4_scale(in[i / kBlock * 17]), kMxfp4Values, out + i);
+      for (size_t i = 0; i < count; i += kBlock, in += 17) decode_table(in + 1, mxfp4_scale(in[0]), kMxfp4Values, out + i);
       break;
     case TQ1_0: decode_tq1_0(in, count, out); break;
     case TQ2_0: decode_tq2_0(in, count, out); break;

@@ -1,11 +1,10 @@
 import { isNode, nodeBuiltin } from "@voxquant/quant-core";
 import type { ChildProcess } from "node:child_process";
-import { joinBytes } from "../bytes.js";
 import { AudioError } from "../errors.js";
 import { WavDecoder } from "../wav.js";
 import type { AudioBuffer } from "../buffer.js";
 
-/** Bytes of ffmpeg's messages that are kept for the error. */
+/** Characters of ffmpeg's messages that are kept for the error. */
 const MAX_MESSAGES = 4096;
 
 const ARGUMENTS = [
@@ -45,25 +44,27 @@ export async function* decodeWithFfmpeg(
       "this audio format is not decoded in the browser: WAV, MP3, FLAC, Ogg Vorbis, Opus (Ogg, WebM) are; convert it first";
     throw new AudioError("no_decoder", message);
   }
+  signal?.throwIfAborted();
   const child = nodeBuiltin("node:child_process").spawn(program, ARGUMENTS, {
     stdio: ["pipe", "pipe", "pipe"],
   });
-  const messages: Uint8Array[] = [];
-  child.stderr.on("data", (data: Uint8Array) => {
-    if (messages.length * 64 < MAX_MESSAGES) messages.push(data.subarray(0, MAX_MESSAGES));
+  let messages = "";
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    messages = (messages + text).slice(-MAX_MESSAGES);
   });
+  const kill = () => child.kill("SIGKILL");
+  signal?.addEventListener("abort", kill);
   const exit = exitOf(child, program);
   exit.catch(() => undefined); // awaited below, when the output has ended
   let inputError: unknown = null;
   const feeding = feed(input, child, signal).catch((error: unknown) => {
     inputError = error;
-    child.kill("SIGKILL");
+    kill();
   });
   const decoder = new WavDecoder();
   let frames = 0;
   try {
     for await (const bytes of child.stdout as AsyncIterable<Uint8Array>) {
-      signal?.throwIfAborted();
       const block = decoder.push(bytes);
       if (block === null) continue;
       frames += block.channels[0]!.length;
@@ -71,14 +72,15 @@ export async function* decodeWithFfmpeg(
     }
     const code = await exit;
     await feeding;
+    signal?.throwIfAborted();
     if (inputError !== null) throw inputError as Error;
     if (frames === 0) {
-      const text = new TextDecoder().decode(joinBytes(messages)).trim();
-      const reason = text.split("\n").at(-1) || `it ended with code ${code} and no audio`;
+      const reason = messages.trim().split("\n").at(-1) || `it ended with code ${code} and no audio`;
       throw new AudioError("undecodable", `the audio cannot be decoded; ffmpeg says: ${reason}`);
     }
   } finally {
-    child.kill("SIGKILL");
+    signal?.removeEventListener("abort", kill);
+    kill();
   }
 }
 

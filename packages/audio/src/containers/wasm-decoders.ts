@@ -4,6 +4,8 @@ import type { StreamDecoder } from "./decoder.js";
 import { OggPages } from "./ogg-pages.js";
 import { quietly } from "./quiet.js";
 
+const { round } = Math;
+
 /** What the decoders of the wasm-audio-decoders family return. */
 interface Decoded {
   readonly channelData: readonly Float32Array[];
@@ -126,7 +128,7 @@ export class WasmStreamDecoder implements StreamDecoder {
 /** The FLAC decoder divides integers by 2^(bits−1) − 1; full scale is 2^(bits−1) everywhere else. */
 function restoreIntegers(samples: Float32Array, bits: number): void {
   const scale = 2 ** (bits - 1);
-  for (let i = 0; i < samples.length; i++) samples[i] = Math.round(samples[i]! * (scale - 1)) / scale;
+  for (let i = 0; i < samples.length; i++) samples[i] = round(samples[i]! * (scale - 1)) / scale;
 }
 
 function* steps(bytes: Uint8Array): Generator<Uint8Array> {

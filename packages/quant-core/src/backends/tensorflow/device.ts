@@ -1,97 +1,172 @@
-import type { Tensor2D, TensorInfo } from "@tensorflow/tfjs-core";
-import { matMul, tensor2d, tidy } from "@tensorflow/tfjs-core";
-import { BackendError } from "../../errors.js";
-import type { Device, Kernels } from "../../ops/kernels.js";
+import {
+  conv2d as tfConv2d,
+  keep,
+  matMul,
+  pad,
+  tensor2d,
+  tensor4d,
+  tidy,
+  transpose,
+  type Tensor,
+  type Tensor2D,
+  type Tensor4D,
+  type TensorInfo,
+} from "@tensorflow/tfjs-core";
+import { convOutputSize } from "../../ops/conv2d.js";
+import type { Conv2dGeometry, Device, Kernels } from "../../ops/kernels.js";
 import { dequantize } from "../../quantize/dequantize.js";
 import { elementCount, isDense, type Weight } from "../../weight.js";
 import { createHostKvCache, type HostKvCache } from "../host-kv-cache.js";
+import { activate } from "../reference/activations.js";
 import { createReferenceKernels } from "../reference/device.js";
+import { matrixShape } from "../reference/linear.js";
+import { loadTensorflow } from "./package.js";
 
-/** A weight on the tensorflow backend: dense ones live as a float32 TensorFlow tensor, quantized ones stay blocks. */
-interface TensorflowWeight {
+/** A weight as it lies in its file; TensorFlow's float32 copy of a dense one is made when it is first multiplied. */
+class TensorflowWeight {
   readonly weight: Weight;
-  readonly tensor: Tensor2D | null;
-}
+  #matrix: Tensor2D | null = null;
+  #filter: Tensor4D | null = null;
 
-/** What we use of tfjs-node's backend: `write` keeps the array until TensorFlow needs it, `readSync` brings it back. */
-interface NodeBackend {
-  write(values: Float32Array, shape: number[], dtype: "float32"): object;
-  readSync(dataId: object): Float32Array;
-}
+  constructor(weight: Weight) {
+    this.weight = weight;
+  }
 
-const PACKAGE = "@tensorflow/tfjs-node";
+  get dense(): boolean {
+    return isDense(this.weight.dtype);
+  }
+
+  /** `[out, in]` */
+  get matrix(): Tensor2D {
+    const { rows, columns } = matrixShape(this.weight);
+    return (this.#matrix ??= keep(tensor2d(this.#values(), [rows, columns])));
+  }
+
+  /** `[kh, kw, in, out]`, TensorFlow's order. */
+  filter({ outChannels, inChannels, kernel: [kh, kw] }: Conv2dGeometry): Tensor4D {
+    return (this.#filter ??= tidy(() =>
+      keep(transpose(tensor4d(this.#values(), [outChannels, inChannels, kh, kw]), [2, 3, 1, 0])),
+    ));
+  }
+
+  release(): void {
+    this.#matrix?.dispose();
+    this.#filter?.dispose();
+    this.#matrix = this.#filter = null;
+  }
+
+  #values(): Float32Array {
+    const values = new Float32Array(elementCount(this.weight.shape));
+    dequantize(this.weight.dtype, this.weight.bytes, values);
+    return values;
+  }
+}
 
 /**
- * The `tensorflow` backend: dense layers run in TensorFlow's own matrix product, everything else in the reference
- * kernels. It exists to compare with, and for programs that have tfjs-node anyway.
- * @throws BackendError if the optional peer dependency @tensorflow/tfjs-node is not installed
+ * The `tensorflow` backend: dense layers and convolutions run in TensorFlow, quantized layers and everything else in
+ * the reference kernels. It exists to compare with, and for programs that have tfjs-node anyway.
+ * @throws BackendError if the optional peer dependency @tensorflow/tfjs-node is not installed or does not load
  */
 export async function createTensorflowDevice(): Promise<Device> {
-  let tensorflow: {
-    findBackend(name: string): NodeBackend | null;
-    setBackend(name: string): Promise<boolean>;
-  };
-  try {
-    // The name is not a literal, so that bundlers and the type checker do not look for an optional package.
-    const loaded = (await import(/* @vite-ignore */ /* webpackIgnore: true */ PACKAGE)) as {
-      default?: unknown;
-    };
-    tensorflow = (loaded.default ?? loaded) as typeof tensorflow;
-    await tensorflow.setBackend("tensorflow");
-  } catch (error) {
-    throw new BackendError(
-      `the tensorflow backend needs ${PACKAGE}, which is not installed or does not load; ` +
-        `install it with: npm install ${PACKAGE}@4.22.0`,
-      { cause: error },
-    );
-  }
-  const backend = tensorflow.findBackend("tensorflow");
-  if (backend === null)
-    throw new BackendError(`${PACKAGE} is installed but registered no tensorflow backend`);
-
-  const reference = createReferenceKernels();
-  const kernels: Kernels<Float32Array, TensorflowWeight, HostKvCache> = {
-    ...reference,
-    linear(x, rows, weights, biases, outs, precision) {
-      weights.forEach(({ weight, tensor }, i) => {
-        const out = outs[i]!;
-        const bias = biases[i] ?? null;
-        if (tensor === null) {
-          reference.linear(x, rows, [weight], [bias], [out], precision);
-          return;
-        }
-        const product = tidy(() =>
-          matMul(tensor2d(x, [rows, x.length / rows]), tensor, false, true).dataSync(),
-        );
-        out.set(product);
-        if (bias !== null) for (let at = 0; at < out.length; at++) out[at]! += bias[at % bias.length]!;
-      });
-    },
-    linearArgmax: (x, rows, { weight }, out, precision) =>
-      reference.linearArgmax(x, rows, weight, out, precision),
-    embedding: (ids, { weight }, out) => reference.embedding(ids, weight, out),
-    conv2d: (x, geometry, { weight }, bias, out, precision) =>
-      reference.conv2d(x, geometry, weight, bias, out, precision),
-  };
+  const backend = await loadTensorflow();
   const device: Device<Float32Array, TensorflowWeight, HostKvCache> = {
     name: "tensorflow",
-    kernels,
+    kernels: createKernels(),
     uploadVector: (values) => values,
     releaseVector: () => undefined,
-    prepareWeight(weight) {
-      if (!isDense(weight.dtype)) return { weight, tensor: null };
-      const values = new Float32Array(elementCount(weight.shape));
-      dequantize(weight.dtype, weight.bytes, values);
-      return { weight, tensor: tensor2d(values, [weight.shape[0]!, values.length / weight.shape[0]!]) };
-    },
-    releaseWeight: ({ tensor }) => tensor?.dispose(),
+    prepareWeight: (weight) => new TensorflowWeight(weight),
+    releaseWeight: (weight) => weight.release(),
     createKvCache: createHostKvCache,
     releaseKvCache: () => undefined,
+    // The array of `allocate`, or a copy of what a TensorFlow op made.
     read: (tensor: TensorInfo) => backend.readSync(tensor.dataId),
     allocate(shape) {
-      const data = new Float32Array(shape.reduce((product, dim) => product * dim, 1));
+      const data = new Float32Array(elementCount(shape));
       return { tensor: { dataId: backend.write(data, shape, "float32"), shape, dtype: "float32" }, data };
     },
   };
   return device as Device;
+}
+
+function createKernels(): Kernels<Float32Array, TensorflowWeight, HostKvCache> {
+  const reference = createReferenceKernels();
+  return {
+    ...reference,
+    linear(x, rows, weights, biases, outs, precision) {
+      weights.forEach((weight, i) => {
+        const out = outs[i]!;
+        const bias = biases[i] ?? null;
+        if (!weight.dense) {
+          reference.linear(x, rows, [weight.weight], [bias], [out], precision);
+          return;
+        }
+        out.set(product(x, rows, weight));
+        if (bias !== null) for (let at = 0; at < out.length; at++) out[at]! += bias[at % bias.length]!;
+      });
+    },
+    linearArgmax(x, rows, weight, out, precision) {
+      if (!weight.dense) {
+        reference.linearArgmax(x, rows, weight.weight, out, precision);
+        return;
+      }
+      const logits = product(x, rows, weight);
+      const width = logits.length / rows;
+      for (let r = 0; r < rows; r++) {
+        let best = 0;
+        for (let n = 1; n < width; n++) if (logits[r * width + n]! > logits[r * width + best]!) best = n;
+        out[r] = best;
+      }
+    },
+    embedding: (ids, { weight }, out) => reference.embedding(ids, weight, out),
+    conv2d(x, geometry, weight, bias, out, precision) {
+      if (weight.dense) convolve(x, geometry, weight, bias, out);
+      else reference.conv2d(x, geometry, weight.weight, bias, out, precision);
+    },
+  };
+}
+
+/** `x · weightᵀ` `[rows, out]` */
+function product(x: Float32Array, rows: number, { matrix }: TensorflowWeight): Float32Array {
+  return valuesOf(() => matMul(tensor2d(x, [rows, matrix.shape[1]]), matrix, false, true));
+}
+
+function convolve(
+  x: Float32Array,
+  geometry: Conv2dGeometry,
+  weight: TensorflowWeight,
+  bias: Float32Array | null,
+  out: Float32Array,
+): void {
+  const { batch, height, width, inChannels, outChannels, stride, activation, layout } = geometry;
+  const [padY, padX] = geometry.padding;
+  const { outHeight, outWidth } = convOutputSize(geometry);
+  const result = valuesOf(() => {
+    const padded = pad(tensor4d(x, [batch, height, width, inChannels]), [
+      [0, 0],
+      [padY, padY],
+      [padX, padX],
+      [0, 0],
+    ]);
+    return tfConv2d(padded, weight.filter(geometry), [...stride], "valid");
+  }); // [batch, outHeight, outWidth, outChannels]
+  let at = 0;
+  for (let n = 0; n < batch; n++) {
+    for (let y = 0; y < outHeight; y++) {
+      for (let xx = 0; xx < outWidth; xx++) {
+        for (let c = 0; c < outChannels; c++) {
+          const to = layout === "nhwc" ? at : ((n * outWidth + xx) * outChannels + c) * outHeight + y;
+          out[to] = activate(result[at++]! + (bias?.[c] ?? 0), activation);
+        }
+      }
+    }
+  }
+}
+
+/** The values of what `body` makes, whose tensors are all freed. */
+function valuesOf(body: () => Tensor): Float32Array {
+  let values: Float32Array | undefined;
+  tidy(() => {
+    values = body().dataSync<"float32">();
+  });
+  return values!;
 }
