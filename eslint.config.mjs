@@ -6,7 +6,7 @@ export default tseslint.config(
       "**/dist/**",
       "**/node_modules/**",
       "fixtures/**",
-      "**/wasm/**",
+      "packages/*/wasm/**",
       "**/assets/**",
       "**/native/build/**",
       "packages/quant-core/assembly/**", // AssemblyScript: TypeScript syntax, other semantics

@@ -18,7 +18,10 @@ if (folder === undefined) {
   process.exit(2);
 }
 const model = fileURLToPath(new URL("../models/qwen3-asr-mini", import.meta.url));
-const clips = readFileSync(join(folder, "manifest.jsonl"), "utf8").trim().split("\n").map((line) => JSON.parse(line));
+const clips = readFileSync(join(folder, "manifest.jsonl"), "utf8")
+  .trim()
+  .split("\n")
+  .map((line) => JSON.parse(line));
 const KINDS = [
   ["digit", "single digits"],
   ["digit-string", "digit strings"],
@@ -66,12 +69,16 @@ async function measure(name, path, precision) {
   float ??= texts;
   return {
     name,
-    bytes: statSync(path).isDirectory() ? statSync(join(path, "model.safetensors")).size : statSync(path).size,
+    bytes: statSync(path).isDirectory()
+      ? statSync(join(path, "model.safetensors")).size
+      : statSync(path).size,
     speed,
     byKind,
     all: scoreCorpus(scores.filter((_, i) => clips[i].kind !== "no-speech")),
     invented: clips.filter(({ kind }, i) => kind === "no-speech" && texts[i] !== "").length,
-    changed: clips.flatMap(({ file }, i) => (texts[i] === float[i] ? [] : [{ file, from: float[i], to: texts[i] }])),
+    changed: clips.flatMap(({ file }, i) =>
+      texts[i] === float[i] ? [] : [{ file, from: float[i], to: texts[i] }],
+    ),
   };
 }
 
@@ -87,7 +94,7 @@ function print(measured) {
     "",
     "Word error rate in percent, case and punctuation ignored, through the whole pipeline (voice activity detection, " +
       "pieces, batches of 8) on the native backend. The first row computes in float32 throughout; the others round activations " +
-      "(`precision: \"fast\"`) and hold every matrix in the type, the embedding included.",
+      '(`precision: "fast"`) and hold every matrix in the type, the embedding included.',
     "",
     `| weights | file | ${KINDS.map(([, title]) => title).join(" | ")} | all | invented text in ${silent} clips without speech | transcripts other than in float |`,
     `| --- | --: | ${KINDS.map(() => "--:").join(" | ")} | --: | --: | --: |`,
@@ -102,7 +109,11 @@ function print(measured) {
   ];
   for (const { name, changed } of measured.slice(1)) {
     if (changed.length === 0) lines.push(`* ${name}: none`);
-    else lines.push(`* ${name}:`, ...changed.map(({ file, from, to }) => `  * ${file}: "${to}", float: "${from}"`));
+    else
+      lines.push(
+        `* ${name}:`,
+        ...changed.map(({ file, from, to }) => `  * ${file}: "${to}", float: "${from}"`),
+      );
   }
   console.log(lines.join("\n"));
 }

@@ -1,4 +1,3 @@
-import { join } from "node:path";
 import { goldensFolder, readGoldenJson } from "@voxquant/goldens";
 import { applyPeakGuard, toMono } from "./buffer.js";
 import { AudioError } from "./errors.js";
@@ -12,12 +11,9 @@ interface Row {
   error?: string;
 }
 
-const folder = goldensFolder("qwen3-asr", "tables");
+const table = goldensFolder("qwen3-asr", "tables", "audio-input.json");
 const rows =
-  folder === null
-    ? []
-    : readGoldenJson<{ normalize_audio_input: Row[] }>(join(folder, "audio-input.json"))
-        .normalize_audio_input;
+  table === null ? [] : readGoldenJson<{ normalize_audio_input: Row[] }>(table).normalize_audio_input;
 
 /** The official rule for which axis of an array holds the channels. */
 function channelsOf(row: Row): Float32Array[] {

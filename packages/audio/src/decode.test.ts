@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { spawnSync } from "node:child_process";
 import { goldensFolder, readGoldenJson } from "@voxquant/goldens";
 import type { AudioBuffer } from "./buffer.js";
@@ -29,8 +29,9 @@ interface Row {
 }
 
 const { abs, min, max, sin, sqrt, PI } = Math;
-const folder = goldensFolder("pipeline", "containers");
-const rows = folder === null ? [] : readGoldenJson<{ rows: Row[] }>(join(folder, "containers.json")).rows;
+const list = goldensFolder("pipeline", "containers", "containers.json");
+const folder = list === null ? "" : dirname(list);
+const rows = list === null ? [] : readGoldenJson<{ rows: Row[] }>(list).rows;
 const hasFfmpeg = spawnSync("ffmpeg", ["-version"]).status === 0;
 if (!hasFfmpeg) process.stderr.write("ffmpeg is not installed: the tests of AAC and ALAC are skipped\n");
 const needsFfmpeg = (codec: string) => codec === "aac" || codec === "alac";
@@ -76,10 +77,10 @@ function hashOfIntegers(buffer: AudioBuffer, bits: number): string {
 describe("containers", () => {
   if (rows.length === 0) test.skip("no goldens", () => undefined);
   const runnable = rows.filter(
-    (row) => existsSync(join(folder!, row.file)) && (hasFfmpeg || !needsFfmpeg(row.codec)),
+    (row) => existsSync(join(folder, row.file)) && (hasFfmpeg || !needsFfmpeg(row.codec)),
   );
   test.each(runnable.map((row) => [row.file, row] as const))("%s", async (file, row) => {
-    const buffer = await decodeAudio(readFileSync(join(folder!, file)));
+    const buffer = await decodeAudio(readFileSync(join(folder, file)));
     expect(buffer.sampleRate).toBe(row.require.rate);
     expect(buffer.channels.length).toBe(row.require.channels);
     const frames = buffer.channels[0]!.length;
@@ -108,7 +109,7 @@ describe("containers", () => {
   test.each(runnable.filter((row) => !needsFfmpeg(row.codec)).map((row) => row.file))(
     "%s cut and damaged",
     async (file) => {
-      const bytes = new Uint8Array(readFileSync(join(folder!, file)));
+      const bytes = new Uint8Array(readFileSync(join(folder, file)));
       const whole = (await decodeAudio(bytes)).channels[0]!.length;
       const output = globalThis.console;
       const { error: print } = output;
@@ -153,7 +154,7 @@ test("empty, foreign and unsupported input are typed errors", async () => {
 });
 
 test("an abort ends decoding by ffmpeg", async () => {
-  if (folder === null || !hasFfmpeg || !existsSync(join(folder, "aac_16k.m4a"))) return;
+  if (!hasFfmpeg || !existsSync(join(folder, "aac_16k.m4a"))) return;
   const bytes = readFileSync(join(folder, "aac_16k.m4a"));
   await expect(decodeAudio(bytes, { signal: AbortSignal.abort() })).rejects.toThrow("abort");
 });

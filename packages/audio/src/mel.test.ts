@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { compareTensor, goldensFolder, readGoldenJson, readTensors, ToleranceRules } from "@voxquant/goldens";
 import { applyPeakGuard, toMono } from "./buffer.js";
 import { AudioError } from "./errors.js";
@@ -36,13 +36,14 @@ test("filter banks have the known number of weights", () => {
 });
 
 describe("front ends", () => {
-  const folder = goldensFolder("pipeline", "frontends");
-  if (folder === null) {
+  const list = goldensFolder("pipeline", "frontends", "frontends.json");
+  const tensorsPath = goldensFolder("pipeline", "frontends", "frontends.safetensors");
+  if (list === null || tensorsPath === null) {
     test.skip("no goldens", () => undefined);
     return;
   }
-  const tensors = readTensors(join(folder, "frontends.safetensors"));
-  const { seed } = readGoldenJson<{ seed: number }>(join(folder, "frontends.json"));
+  const tensors = readTensors(tensorsPath);
+  const { seed } = readGoldenJson<{ seed: number }>(list);
   const rules = new ToleranceRules("pipeline");
 
   const signal = (rate: number): Float32Array => {
@@ -101,19 +102,22 @@ describe("front ends", () => {
 });
 
 describe("Qwen3-ASR clips", () => {
-  const folder = goldensFolder("qwen3-asr", "audio");
-  if (folder === null || !existsSync(join(folder, "mel.json"))) {
+  const list = goldensFolder("qwen3-asr", "audio", "mel.json");
+  const tensorsPath = goldensFolder("qwen3-asr", "audio", "mel.safetensors");
+  if (list === null || tensorsPath === null) {
     test.skip("no goldens", () => undefined);
     return;
   }
-  const clips = readGoldenJson<
-    Record<string, { samples: number; frames: number; stored_every: number; mean: number }>
-  >(join(folder, "mel.json"));
-  const tensors = readTensors(join(folder, "mel.safetensors"));
+  const clips =
+    readGoldenJson<Record<string, { samples: number; frames: number; stored_every: number; mean: number }>>(
+      list,
+    );
+  const tensors = readTensors(tensorsPath);
   const rules = new ToleranceRules("qwen3-asr");
   const frontEnd = new MelFrontEnd(MEL_CONFIGS.qwen3Asr);
-  test.each(Object.entries(clips))("%s", (name, clip) => {
-    const wav = readWav(readFileSync(join(folder, `${name}.wav`)));
+  const present = Object.entries(clips).filter(([name]) => existsSync(join(dirname(list), `${name}.wav`)));
+  test.each(present)("%s", (name, clip) => {
+    const wav = readWav(readFileSync(join(dirname(list), `${name}.wav`)));
     const samples = applyPeakGuard(resample(toMono(wav), wav.sampleRate, 16000));
     expect(Math.abs(samples.length - clip.samples)).toBeLessThanOrEqual(wav.sampleRate === 16000 ? 0 : 1); // soxr rounds up
     const mel = frontEnd.compute(samples);

@@ -1,4 +1,3 @@
-import { join } from "node:path";
 import { compareTensor, goldensFolder, readGoldenJson, readTensors, ToleranceRules } from "@voxquant/goldens";
 import { AudioError } from "./errors.js";
 import { Resampler, resample } from "./resample.js";
@@ -17,14 +16,16 @@ interface Row {
 }
 
 const { sin, sqrt, PI, log10, round } = Math;
-const folder = goldensFolder("pipeline", "resample");
+const list = goldensFolder("pipeline", "resample", "resample.json");
 const goldens =
-  folder === null
+  list === null
     ? null
-    : readGoldenJson<{ rows: Row[]; lengths: { n: number; in: number; out: number; n_out: number }[] }>(
-        join(folder, "resample.json"),
-      );
-const tensors = folder === null ? null : readTensors(join(folder, "resample.safetensors"));
+    : readGoldenJson<{
+        rows: Row[];
+        lengths: { n: number; in: number; out: number; n_out: number }[];
+      }>(list);
+const tensorsPath = goldensFolder("pipeline", "resample", "resample.safetensors");
+const tensors = tensorsPath === null ? null : readTensors(tensorsPath);
 
 function signal(rate: number, n: number, fmax: number): Float32Array {
   const duration = 1;

@@ -54,9 +54,9 @@ test("silence, noise and hum give no pieces", async () => {
 });
 
 describe("speech", () => {
-  const folder = goldensFolder("pipeline", "silero");
+  const list = goldensFolder("pipeline", "silero", "silero.json");
   const speechPath = goldensFolder("pipeline", "speech.wav");
-  if (folder === null || speechPath === null) {
+  if (list === null || speechPath === null) {
     test.skip("no goldens", () => undefined);
     return;
   }
@@ -66,7 +66,7 @@ describe("speech", () => {
       signal: string;
       timestamps: { params: { min_silence_duration_ms?: number }; segments: number[][] }[];
     }[];
-  }>(join(folder, "silero.json"));
+  }>(list);
   const official = rows
     .find((row) => row.signal === "speech")!
     .timestamps.find(

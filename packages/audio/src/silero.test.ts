@@ -1,12 +1,12 @@
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { compareTensor, goldensFolder, readGoldenJson, readTensors, ToleranceRules } from "@voxquant/goldens";
 import { FormatError } from "@voxquant/quant-core";
 import { SileroVad, VAD_WINDOW, type SileroTensorName, type SileroWeights } from "./silero.js";
 import { readWav } from "./wav.js";
 
 const { abs, cos, imul, sin, PI, trunc } = Math;
-const folder = goldensFolder("pipeline", "silero");
+const list = goldensFolder("pipeline", "silero", "silero.json");
+const stagesPath = goldensFolder("pipeline", "silero", "stages.safetensors");
 const speechPath = goldensFolder("pipeline", "speech.wav");
 
 /** Values of the generator that the notes on Silero give: uniform in ±a. */
@@ -98,13 +98,13 @@ function probabilitiesOf(vad: SileroVad, samples: Float32Array): number[] {
 }
 
 describe("probabilities", () => {
-  if (folder === null) {
+  if (list === null || stagesPath === null) {
     test.skip("no goldens", () => undefined);
     return;
   }
   const { rows } = readGoldenJson<{
     rows: { signal: string; samples: number; seed?: number; probs: number[] }[];
-  }>(join(folder, "silero.json"));
+  }>(list);
   test.each(rows.map((row) => [row.signal, row] as const))("%s", async (_, row) => {
     const samples = goldenSignal(row);
     if (samples === null) return;
@@ -115,7 +115,7 @@ describe("probabilities", () => {
   });
 
   test("stages", async () => {
-    const tensors = readTensors(join(folder, "stages.safetensors"));
+    const tensors = readTensors(stagesPath);
     const rules = new ToleranceRules("pipeline");
     const inputs: Record<string, [SileroVad, Float32Array | null]> = {
       speech: [await SileroVad.load(), goldenSignal({ signal: "speech", samples: 0 })],
@@ -144,7 +144,9 @@ describe("probabilities", () => {
       }
       if (tensors.has(`${input}.probs`)) check(`${input}.probs`, probabilities);
     }
-    expect(compared).toBe(tensors.size);
+    expect(compared).toBe(
+      [...tensors.keys()].filter((name) => speechPath !== null || !name.startsWith("speech.")).length,
+    );
   });
 });
 

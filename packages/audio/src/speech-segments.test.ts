@@ -1,4 +1,3 @@
-import { join } from "node:path";
 import { goldensFolder, readGoldenJson } from "@voxquant/goldens";
 import { speechSegments, VadIterator, type SpeechSegmentParams } from "./speech-segments.js";
 
@@ -25,17 +24,18 @@ function paramsOf(golden: GoldenParams): SpeechSegmentParams {
   );
 }
 
-const folder = goldensFolder("pipeline", "silero");
+const runsPath = goldensFolder("pipeline", "silero", "segments.json");
+const signalsPath = goldensFolder("pipeline", "silero", "silero.json");
 
 describe("get_speech_timestamps", () => {
-  if (folder === null) {
+  if (runsPath === null || signalsPath === null) {
     test.skip("no goldens", () => undefined);
     return;
   }
   const runs = readGoldenJson<{
     param_sets: GoldenParams[];
     rows: { name: string; runs: string; segments_per_param_set: number[][][] }[];
-  }>(join(folder, "segments.json"));
+  }>(runsPath);
   test.each(runs.rows.map((row) => [row.name, row] as const))("run %s", (_, row) => {
     const probabilities = row.runs
       .split(" ")
@@ -58,7 +58,7 @@ describe("get_speech_timestamps", () => {
       timestamps: { params: GoldenParams; segments: number[][] }[];
       iterator?: { params: GoldenParams; events: { start?: number; end?: number; window: number }[] }[];
     }[];
-  }>(join(folder, "silero.json"));
+  }>(signalsPath);
   test.each(signals.rows.map((row) => [row.signal, row] as const))("signal %s", (_, row) => {
     for (const { params, segments } of row.timestamps) {
       const digits = 10 ** Number(params["time_resolution"] ?? 1);

@@ -1,4 +1,3 @@
-import { join } from "node:path";
 import { goldensFolder, readGoldenJson } from "@voxquant/goldens";
 import { AudioError } from "./errors.js";
 import { splitAtQuiet } from "./split.js";
@@ -16,8 +15,8 @@ interface Case {
 }
 
 const { imul } = Math;
-const folder = goldensFolder("qwen3-asr", "tables");
-const cases = folder === null ? [] : readGoldenJson<{ cases: Case[] }>(join(folder, "split.json")).cases;
+const table = goldensFolder("qwen3-asr", "tables", "split.json");
+const cases = table === null ? [] : readGoldenJson<{ cases: Case[] }>(table).cases;
 
 function signal(row: Case): Float32Array {
   if (row.samples === undefined) {

@@ -1,5 +1,5 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { goldensFolder, readGoldenJson } from "@voxquant/goldens";
 import { toMono } from "./buffer.js";
 import { AudioError } from "./errors.js";
@@ -16,13 +16,15 @@ interface Row {
   mono: number[];
 }
 
-const folder = goldensFolder("pipeline", "wav");
-const rows = folder === null ? [] : readGoldenJson<{ rows: Row[] }>(join(folder, "wav.json")).rows;
+const list = goldensFolder("pipeline", "wav", "wav.json");
+const folder = list === null ? "" : dirname(list);
+const allRows = list === null ? [] : readGoldenJson<{ rows: Row[] }>(list).rows;
+const rows = allRows.filter(({ file }) => existsSync(join(folder, file)));
 
 describe("readWav on the goldens", () => {
   if (rows.length === 0) test.skip("no goldens", () => undefined);
   test.each(rows.map((row) => [row.file, row] as const))("%s", (file, row) => {
-    const bytes = readFileSync(join(folder!, file));
+    const bytes = readFileSync(join(folder, file));
     if (!row.ok) {
       expect(kindOf(() => readWav(bytes))).toBe(row.error);
       return;
@@ -40,7 +42,7 @@ describe("readWav on the goldens", () => {
   });
 
   test.each(rows.map((row) => [row.file, row] as const))("%s, byte by byte", (file, row) => {
-    const bytes = readFileSync(join(folder!, file));
+    const bytes = readFileSync(join(folder, file));
     const decoder = new WavDecoder();
     const parts: number[] = [];
     const run = () => {

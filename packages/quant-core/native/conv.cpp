@@ -10,7 +10,8 @@
 namespace voxquant {
 namespace {
 
-constexpr int64_t kDepth = 1024;
+constexpr int64_t kDepth = 1024;       // inputs per pass, even
+constexpr int64_t kBlocksPerTask = 4;  // blocks of lanes
 
 int64_t roundUp(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
 
@@ -19,6 +20,32 @@ int64_t roundUp(int64_t value, int64_t multiple) { return (value + multiple - 1)
 void moveColumns(const float* row, int64_t channels, int64_t taps, float* out) {
   for (int64_t c = 0; c < channels; c++)
     for (int64_t t = 0; t < taps; t++) out[t * channels + c] = row[c * taps + t];
+}
+
+struct Position {
+  int64_t image, y, x;
+};
+
+// Output positions in the order of the output's layout.
+Position positionOf(const ConvGeometry& g, int64_t index) {
+  const int64_t height = g.outHeight(), width = g.outWidth(), inside = index % (height * width);
+  const int64_t image = index / (height * width);
+  if (g.channelsInner) return {image, inside / width, inside % width};
+  return {image, inside % height, inside / height};
+}
+
+// The inputs under one output: [kernelH, kernelW, inChannels], zero outside the image.
+void copyPatch(const float* x, const ConvGeometry& g, const Position& at, float* patch) {
+  const int64_t channels = g.inChannels;
+  for (int64_t ky = 0; ky < g.kernelH; ky++) {
+    const int64_t y = at.y * g.strideH - g.padH + ky;
+    for (int64_t kx = 0; kx < g.kernelW; kx++, patch += channels) {
+      const int64_t column = at.x * g.strideW - g.padW + kx;
+      const bool inside = y >= 0 && y < g.height && column >= 0 && column < g.width;
+      if (inside) memcpy(patch, x + ((at.image * g.height + y) * g.width + column) * channels, (size_t)channels * 4);
+      else memset(patch, 0, (size_t)channels * 4);
+    }
+  }
 }
 
 }  // namespace
@@ -48,51 +75,55 @@ void conv2d(const float* x, const ConvGeometry& g, const WeightMatrix& weight, c
     }
   });
 
-  parallelFor((positions + lanes - 1) / lanes, (double)(positions * outs * depth) / 40, [&](int64_t block) {
-    const int rows = (int)std::min(lanes, positions - block * lanes);
-    const int64_t packedBytes = PackedActivations::bytesPerBlock(mode, depth);
-    uint8_t* memory = static_cast<uint8_t*>(scratch(kScratchPanel, lanes * depth * 4 + packedBytes + 64));
-    float* patches = reinterpret_cast<float*>(memory + packedBytes);
-    auto column = [&](int64_t position, int64_t* image, int64_t* y, int64_t* xx) {
-      *image = position / (outH * outW);
-      const int64_t inside = position % (outH * outW);
-      *y = g.channelsInner ? inside / outW : inside % outH;
-      *xx = g.channelsInner ? inside % outW : inside / outH;
-    };
-    for (int lane = 0; lane < rows; lane++) {
-      int64_t image, oy, ox;
-      column(block * lanes + lane, &image, &oy, &ox);
-      float* patch = patches + lane * depth;
-      for (int64_t ky = 0; ky < g.kernelH; ky++) {
-        const int64_t iy = oy * g.strideH - g.padH + ky;
-        for (int64_t kx = 0; kx < g.kernelW; kx++, patch += channels) {
-          const int64_t ix = ox * g.strideW - g.padW + kx;
-          if (iy < 0 || iy >= g.height || ix < 0 || ix >= g.width) memset(patch, 0, (size_t)channels * 4);
-          else memcpy(patch, x + ((image * g.height + iy) * g.width + ix) * channels, (size_t)channels * 4);
+  // Several blocks of positions per task read each panel of weights from the cache's far end once.
+  const int64_t blocks = (positions + lanes - 1) / lanes;
+  const int64_t run = std::max<int64_t>(1, std::min(kBlocksPerTask, blocks / (threads() * 4)));
+  parallelFor((blocks + run - 1) / run, (double)(positions * outs * depth) / 40, [&](int64_t task) {
+    const int64_t begin = task * run * lanes, end = std::min(positions, begin + run * lanes);
+    const int64_t blockBytes = PackedActivations::bytesPerBlock(mode, depth);
+    uint8_t* memory = static_cast<uint8_t*>(scratch(kScratchPanel, lanes * depth * 4 + run * blockBytes));
+    float* patches = reinterpret_cast<float*>(memory + run * blockBytes);
+    const PackedActivations packed = {mode, end - begin, depth, blockBytes, memory};
+    for (int64_t b = 0; b < packed.blocks(); b++) {
+      for (int lane = 0; lane < packed.rowsOf(b); lane++) {
+        const Position at = positionOf(g, begin + b * lanes + lane);
+        copyPatch(x, g, at, patches + lane * depth);
+      }
+      packed.pack(b, patches, depth);
+    }
+    const int64_t tile = paddedOuts * lanes;
+    float* c = static_cast<float*>(scratch(kScratchTile, (run * tile + lanes * outs) * 4));
+    for (int64_t k0 = 0; k0 < depth; k0 += kDepth) {
+      const int64_t count = std::min(kDepth, depth - k0);
+      for (int64_t o = 0; o < outs; o += kPanelOuts) {
+        const int64_t at = o * rowLength + k0;
+        for (int64_t b = 0; b < packed.blocks(); b++) {
+          float* to = c + b * tile + o * lanes;
+          const int rows = packed.rowsOf(b);
+          if (bf16) {
+            const int padded = (int)std::min<int64_t>(kPanelOuts, paddedOuts - o);
+            isa().tileBf16(packed.bf16(b, k0), count, reinterpret_cast<uint16_t*>(weights) + at, rowLength, padded, rows, to, k0 > 0);
+          } else {
+            const int some = (int)std::min<int64_t>(kPanelOuts, outs - o);
+            isa().tileF32(packed.f32(b, k0), count, reinterpret_cast<float*>(weights) + at, rowLength, 1, some, rows, to, k0 > 0);
+          }
         }
       }
     }
-    const PackedActivations packed = {mode, rows, depth, packedBytes, memory};
-    packed.pack(0, patches, depth);
-    float* c = static_cast<float*>(scratch(kScratchTile, (paddedOuts * lanes + lanes * outs) * 4));
-    for (int64_t k0 = 0; k0 < depth; k0 += kDepth) {
-      const int64_t count = std::min(kDepth, depth - k0);
-      if (bf16)
-        isa().tileBf16(packed.bf16(0, k0), count, reinterpret_cast<uint16_t*>(weights) + k0, rowLength, (int)paddedOuts, rows, c, k0 > 0);
-      else
-        isa().tileF32(packed.f32(0, k0), count, reinterpret_cast<float*>(weights) + k0, rowLength, 1, (int)outs, rows, c, k0 > 0);
-    }
-    if (g.channelsInner) {
-      isa().storeTile(c, (int)outs, rows, bias, g.activation, out + block * lanes * outs, outs);
-      return;
-    }
-    float* values = c + paddedOuts * lanes;
-    isa().storeTile(c, (int)outs, rows, bias, g.activation, values, outs);
-    for (int lane = 0; lane < rows; lane++) {
-      int64_t image, oy, ox;
-      column(block * lanes + lane, &image, &oy, &ox);
-      float* to = out + (image * outW + ox) * outs * outH + oy;
-      for (int64_t o = 0; o < outs; o++) to[o * outH] = values[lane * outs + o];
+    float* values = c + run * tile;
+    for (int64_t b = 0; b < packed.blocks(); b++) {
+      const int rows = packed.rowsOf(b);
+      const int64_t first = begin + b * lanes;
+      if (g.channelsInner) {
+        isa().storeTile(c + b * tile, (int)outs, rows, bias, g.activation, out + first * outs, outs);
+        continue;
+      }
+      isa().storeTile(c + b * tile, (int)outs, rows, bias, g.activation, values, outs);
+      for (int lane = 0; lane < rows; lane++) {
+        const Position at = positionOf(g, first + lane);
+        float* to = out + (at.image * outW + at.x) * outs * outH + at.y;
+        for (int64_t o = 0; o < outs; o++) to[o * outH] = values[lane * outs + o];
+      }
     }
   });
 }

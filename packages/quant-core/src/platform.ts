@@ -1,14 +1,22 @@
+import type * as childProcess from "node:child_process";
+import type * as crypto from "node:crypto";
+import type * as fs from "node:fs";
+import type * as fsPromises from "node:fs/promises";
+import type * as module from "node:module";
+import type * as os from "node:os";
+import type * as path from "node:path";
+import type * as url from "node:url";
 import { BackendError } from "./errors.js";
 
 interface NodeBuiltins {
-  "node:fs": typeof import("node:fs");
-  "node:fs/promises": typeof import("node:fs/promises");
-  "node:module": typeof import("node:module");
-  "node:os": typeof import("node:os");
-  "node:path": typeof import("node:path");
-  "node:url": typeof import("node:url");
-  "node:crypto": typeof import("node:crypto");
-  "node:child_process": typeof import("node:child_process");
+  "node:child_process": typeof childProcess;
+  "node:crypto": typeof crypto;
+  "node:fs": typeof fs;
+  "node:fs/promises": typeof fsPromises;
+  "node:module": typeof module;
+  "node:os": typeof os;
+  "node:path": typeof path;
+  "node:url": typeof url;
 }
 
 /** True in Node (and Electron's Node side), false in a browser. */

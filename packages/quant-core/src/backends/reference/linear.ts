@@ -17,6 +17,9 @@ export function weightRow(weight: Weight, index: number, out: Float32Array): voi
   dequantize(weight.dtype, weight.bytes.subarray(index * rowBytes, (index + 1) * rowBytes), out);
 }
 
+/** Blocks below this are zeros: the reciprocal of their scale would overflow. */
+const LEAST_AMAX = 1e-36;
+
 /** The activations as a fast kernel sees them: int8 blocks of 32 for a quantized weight, unchanged otherwise. */
 export function roundActivations(x: Float32Array, weight: Weight, precision: Precision): Float32Array {
   if (precision === "exact" || isDense(weight.dtype)) return x;
@@ -24,8 +27,9 @@ export function roundActivations(x: Float32Array, weight: Weight, precision: Pre
   for (let start = 0; start < x.length; start += 32) {
     let amax = 0;
     for (let i = start; i < start + 32; i++) amax = max(amax, abs(x[i]!));
+    if (amax < LEAST_AMAX) continue;
     const d = fround(amax / 127);
-    const inverse = amax === 0 ? 0 : fround(127 / amax);
+    const inverse = fround(127 / amax);
     for (let i = start; i < start + 32; i++) rounded[i] = fround(roundHalfEven(fround(x[i]! * inverse)) * d);
   }
   return rounded;

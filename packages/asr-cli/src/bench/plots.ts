@@ -1,0 +1,122 @@
+import { formatBytes } from "../format.js";
+import { duration, percent } from "./markdown.js";
+import type { Summary } from "./summary.js";
+
+/** Text made harmless inside HTML and SVG. */
+export function escapeHtml(text: string): string {
+  const entities: Record<string, string> = {
+    "&": "&amp;",
+    "<": "&lt;",
+    ">": "&gt;",
+    '"': "&quot;",
+    "'": "&#39;",
+  };
+  return text.replace(/[&<>"']/g, (character) => entities[character]!);
+}
+
+const WIDTH = 860;
+const HEIGHT = 420;
+const MARGIN = { left: 64, right: 24, top: 20, bottom: 48 };
+
+/** About `count` round numbers from 0 up to at least `max`. */
+export function ticks(max: number, count: number): number[] {
+  const raw = Math.max(max, Number.MIN_VALUE) / count;
+  const power = 10 ** Math.floor(Math.log10(raw));
+  const step = [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((candidate) => candidate >= raw)!;
+  const steps = Math.max(1, Math.ceil(max / step - 1e-9));
+  return Array.from({ length: steps + 1 }, (_, i) => i * step);
+}
+
+/** File size × speed, the colour of a point its quality: up and to the left is better. */
+export function sizeSpeedPlot(summaries: readonly Summary[]): string {
+  const xTicks = ticks(Math.max(...summaries.map(({ file_bytes }) => file_bytes)), 6);
+  const yTicks = ticks(Math.max(...summaries.map(({ rtf }) => 1 / rtf)), 6);
+  const x = (bytes: number): number =>
+    MARGIN.left + (bytes / xTicks.at(-1)!) * (WIDTH - MARGIN.left - MARGIN.right);
+  const y = (speed: number): number =>
+    HEIGHT - MARGIN.bottom - (speed / yTicks.at(-1)!) * (HEIGHT - MARGIN.top - MARGIN.bottom);
+  const bottom = HEIGHT - MARGIN.bottom;
+  const right = WIDTH - MARGIN.right;
+  const axes = [
+    ...xTicks.map(
+      (tick) =>
+        line(x(tick), MARGIN.top, x(tick), bottom, "grid") +
+        label(x(tick), bottom + 18, formatBytes(tick), "middle"),
+    ),
+    ...yTicks.map(
+      (tick) =>
+        line(MARGIN.left, y(tick), right, y(tick), "grid") +
+        label(MARGIN.left - 8, y(tick) + 4, String(Number(tick.toPrecision(6))), "end"),
+    ),
+    label((MARGIN.left + right) / 2, HEIGHT - 8, "size of the weights", "middle"),
+    label(MARGIN.left, MARGIN.top - 6, "× real time", "start"),
+  ];
+  const points = summaries.map((summary) => {
+    const [cx, cy] = [x(summary.file_bytes), y(1 / summary.rtf)];
+    const name = `${summary.weights}, ${summary.backend}, ${summary.threads} threads`;
+    const errors = summary.wer === null ? "" : `, WER ${percent(summary.wer)}`;
+    const title = `${summary.model}: ${name}, ${formatBytes(summary.file_bytes)}, ${(1 / summary.rtf).toFixed(1)} × real time${errors}`;
+    const atRight = cx > WIDTH * 0.7;
+    return (
+      `<g><title>${escapeHtml(title)}</title><circle cx="${cx.toFixed(1)}" cy="${cy.toFixed(1)}" r="7" class="q${summary.stars ?? "n"}"/>` +
+      label(cx + (atRight ? -12 : 12), cy + 4, name + errors, atRight ? "end" : "start") +
+      "</g>"
+    );
+  });
+  return svg(HEIGHT, [...axes, ...points]);
+}
+
+/** The stages of a transcription in the order of time; what is left of the total is `other`. */
+export const STAGES = ["audio", "features", "encoder", "prefill", "decode"] as const;
+
+const BAR = { height: 26, step: 46, top: 8 };
+
+/** A bar per scenario, divided into its stages, with a whisker from the fastest to the slowest total. */
+export function stagePlot(summaries: readonly Summary[]): string {
+  const longest = Math.max(...summaries.map(({ total_ms, max }) => max.total_ms ?? total_ms));
+  const axis = ticks(longest, 8);
+  const x = (ms: number): number => 12 + (ms / axis.at(-1)!) * (WIDTH - 60);
+  const bottom = BAR.top + summaries.length * BAR.step;
+  const grid = axis.map(
+    (tick) =>
+      line(x(tick), BAR.top, x(tick), bottom, "grid") + label(x(tick), bottom + 18, duration(tick), "middle"),
+  );
+  const bars = summaries.map((summary, row) => {
+    const y = BAR.top + row * BAR.step + 16;
+    let start = 0;
+    const parts = stageTimes(summary).map(({ stage, ms }) => {
+      const rect = `<rect x="${x(start).toFixed(1)}" y="${y}" width="${(x(start + ms) - x(start)).toFixed(1)}" height="${BAR.height}" class="s-${stage}"><title>${stage}: ${duration(ms)}</title></rect>`;
+      start += ms;
+      return rect;
+    });
+    const { total_ms: low = summary.total_ms } = summary.min;
+    const { total_ms: high = summary.total_ms } = summary.max;
+    const middle = y + BAR.height / 2;
+    const whisker =
+      line(x(low), middle, x(high), middle, "whisker") +
+      line(x(low), middle - 5, x(low), middle + 5, "whisker") +
+      line(x(high), middle - 5, x(high), middle + 5, "whisker");
+    const name = `${summary.model}, ${summary.weights}, ${summary.backend} (${summary.isa}), ${summary.threads} threads: ${duration(summary.total_ms)}`;
+    return label(x(0), y - 4, name, "start") + parts.join("") + whisker;
+  });
+  return svg(bottom + 28, [...grid, ...bars]);
+}
+
+export function stageTimes(summary: Summary): { stage: (typeof STAGES)[number] | "other"; ms: number }[] {
+  const parts = STAGES.map((stage) => ({ stage, ms: summary[`${stage}_ms`] }));
+  const known = parts.reduce((sum, { ms }) => sum + ms, 0);
+  return [...parts, { stage: "other" as const, ms: Math.max(0, summary.total_ms - known) }];
+}
+
+function svg(height: number, parts: readonly string[]): string {
+  return `<svg viewBox="0 0 ${WIDTH} ${height}" role="img">\n${parts.join("\n")}\n</svg>`;
+}
+
+function line(x1: number, y1: number, x2: number, y2: number, className: string): string {
+  const [a, b, c, d] = [x1, y1, x2, y2].map((value) => value.toFixed(1));
+  return `<line x1="${a}" y1="${b}" x2="${c}" y2="${d}" class="${className}"/>`;
+}
+
+function label(x: number, y: number, text: string, anchor: "start" | "middle" | "end"): string {
+  return `<text x="${x.toFixed(1)}" y="${y.toFixed(1)}" text-anchor="${anchor}">${escapeHtml(text)}</text>`;
+}

@@ -1,0 +1,52 @@
+import { CommandFailure, describeError, isAbort } from "../exit.js";
+import type { Session } from "../session.js";
+import { dropFromCache, warmFiles } from "./file-cache.js";
+import { runInChild, type RunResult } from "./run-child.js";
+import type { Scenario } from "./scenario.js";
+import type { Measured } from "./summary.js";
+
+export interface RoundOptions {
+  readonly runs: number;
+  /** Drop the weights from the file cache before each run; else they are read once before the first. */
+  readonly cold: boolean;
+  readonly countEvents: boolean;
+}
+
+/**
+ * Runs every scenario once per round, in alternating order, so that slow changes of the machine meet all alike. A
+ * scenario that fails is reported and left out of the further rounds.
+ * @throws CommandFailure if none works
+ */
+export async function runRounds(
+  scenarios: readonly Scenario[],
+  { runs, cold, countEvents }: RoundOptions,
+  { terminal, signal }: Session,
+): Promise<{ measured: Measured[]; failures: number }> {
+  const states = scenarios.map((scenario) => ({ scenario, results: [] as RunResult[], failed: false }));
+  if (!cold) await warmFiles([...new Set(scenarios.flatMap(({ files }) => files))], signal);
+  for (let round = 0; round < runs; round++) {
+    const order = round % 2 === 0 ? states : [...states].reverse();
+    for (const state of order) {
+      if (state.failed) continue;
+      const { scenario } = state;
+      if (cold) dropFromCache(scenario.files);
+      try {
+        const result = await runInChild(scenario.job, { signal, countEvents });
+        state.results.push(result);
+        const total = (result.metrics.total_ms / 1000).toFixed(2);
+        terminal.info(`run ${round + 1} of ${runs}, ${titleOf(scenario)}: ${total} s`);
+      } catch (error) {
+        if (isAbort(error)) throw error;
+        state.failed = true;
+        terminal.error(`${titleOf(scenario)}: ${describeError(error)}`);
+      }
+    }
+  }
+  const failures = states.filter(({ failed }) => failed).length;
+  if (failures === states.length) throw new CommandFailure("no scenario could be measured");
+  return { measured: states.filter(({ failed }) => !failed), failures };
+}
+
+function titleOf({ model, weights, job }: Scenario): string {
+  return `${model} ${weights} ${job.backend}${job.threads === null ? "" : ` ${job.threads} threads`}`;
+}

@@ -1,0 +1,269 @@
+import { memory, tensor2d, type Tensor2D } from "@tensorflow/tfjs-core";
+import {
+  ConfigError,
+  elementCount,
+  quantizeRows,
+  Runtime,
+  selectDevice,
+  type Device,
+  type GgmlType,
+  type KvCacheShape,
+} from "@voxquant/quant-core";
+import { EventLoopBreak } from "./event-loop.js";
+import { generateGreedy, type GenerateOptions, type GenerationSequence } from "./generate.js";
+import { Qwen3Decoder } from "./qwen3-decoder.js";
+import type { TraceSink } from "./trace.js";
+import type { WeightSource } from "./weight-source.js";
+
+const config = {
+  vocabSize: 61,
+  hiddenSize: 32,
+  intermediateSize: 64,
+  layers: 2,
+  heads: 4,
+  kvHeads: 2,
+  headDim: 8,
+  normEps: 1e-6,
+  ropeTheta: 10_000,
+};
+const NO_END: ReadonlySet<number> = new Set();
+
+function gaussian(count: number, seed: number, scale: number): Float32Array {
+  let state = seed;
+  const next = () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 32;
+  return Float32Array.from({ length: count }, () => scale * (next() + next() + next() + next() - 2));
+}
+
+/** A random decoder's tensors: dense attention, 8-bit MLP, as a partly quantized checkpoint has them. */
+function randomWeights(): Map<string, { dtype: GgmlType; shape: number[]; values: Float32Array }> {
+  const { vocabSize, hiddenSize, intermediateSize, heads, kvHeads, headDim } = config;
+  const tensors = new Map<string, { dtype: GgmlType; shape: number[]; values: Float32Array }>();
+  const add = (name: string, dtype: GgmlType, shape: number[], scale = 0.25) => {
+    const values = gaussian(elementCount(shape), 7 + tensors.size, scale);
+    tensors.set(name, { dtype, shape, values: shape.length === 1 ? values.map((x) => 1 + x) : values });
+  };
+  add("model.embed_tokens.weight", "BF16", [vocabSize, hiddenSize], 1);
+  add("lm_head.weight", "F32", [vocabSize, hiddenSize]);
+  add("model.norm.weight", "F32", [hiddenSize]);
+  for (let i = 0; i < config.layers; i++) {
+    const layer = `model.layers.${i}`;
+    add(`${layer}.input_layernorm.weight`, "F32", [hiddenSize]);
+    add(`${layer}.post_attention_layernorm.weight`, "F32", [hiddenSize]);
+    add(`${layer}.self_attn.q_norm.weight`, "F32", [headDim]);
+    add(`${layer}.self_attn.k_norm.weight`, "F32", [headDim]);
+    add(`${layer}.self_attn.q_proj.weight`, "F32", [heads * headDim, hiddenSize]);
+    add(`${layer}.self_attn.k_proj.weight`, "F16", [kvHeads * headDim, hiddenSize]);
+    add(`${layer}.self_attn.v_proj.weight`, "F32", [kvHeads * headDim, hiddenSize]);
+    add(`${layer}.self_attn.o_proj.weight`, "F32", [hiddenSize, heads * headDim]);
+    add(`${layer}.mlp.gate_proj.weight`, "Q8_0", [intermediateSize, hiddenSize]);
+    add(`${layer}.mlp.up_proj.weight`, "Q8_0", [intermediateSize, hiddenSize]);
+    add(`${layer}.mlp.down_proj.weight`, "Q8_0", [hiddenSize, intermediateSize]);
+  }
+  return tensors;
+}
+
+function sourceOf(tensors: ReturnType<typeof randomWeights>): WeightSource {
+  return {
+    has: (name) => tensors.has(name),
+    read: (name) => {
+      const { dtype, shape, values } = tensors.get(name)!;
+      return Promise.resolve({ name, dtype, shape, bytes: quantizeRows(dtype, values, shape.at(-1)!) });
+    },
+    readVector: (name) => Promise.resolve(tensors.get(name)!.values),
+  };
+}
+
+/** The reference device, counting the caches that are alive. */
+class CountedCaches {
+  alive = 0;
+
+  wrap(device: Device): Device {
+    return {
+      ...device,
+      createKvCache: (shape: KvCacheShape) => {
+        this.alive++;
+        return device.createKvCache(shape);
+      },
+      releaseKvCache: (cache) => {
+        this.alive--;
+        device.releaseKvCache(cache);
+      },
+    };
+  }
+}
+
+describe("Qwen3Decoder and generateGreedy", () => {
+  const caches = new CountedCaches();
+  const names = { model: "model.", head: "lm_head" };
+  let runtime: Runtime;
+  let decoder: Qwen3Decoder;
+
+  beforeAll(async () => {
+    runtime = new Runtime(caches.wrap((await selectDevice("cpu")).device), "exact");
+    decoder = await Qwen3Decoder.load(runtime, sourceOf(randomWeights()), names, config);
+    runtime.run(() => []); // makes the backend the active one: memory() would start tfjs's favourite
+  });
+  afterEach(() => expect(caches.alive).toBe(0));
+  afterAll(() => runtime.dispose());
+
+  const promptOf = (seed: number, rows: number): Tensor2D =>
+    runtime.run(() => tensor2d(gaussian(rows * config.hiddenSize, seed, 1), [rows, config.hiddenSize]));
+  const generate = (sequences: readonly GenerationSequence[], options: Partial<GenerateOptions> = {}) =>
+    generateGreedy(runtime, decoder, sequences, { endIds: NO_END, pause: new EventLoopBreak(), ...options });
+
+  /** Hidden states of one prompt that goes through the decoder in passes of these many rows. */
+  async function hiddenOf(seed: number, passes: readonly number[]): Promise<Float32Array[]> {
+    const rows = passes.reduce((sum, count) => sum + count, 0);
+    const all = gaussian(rows * config.hiddenSize, seed, 1);
+    const cache = decoder.createCache(rows);
+    const results: Float32Array[] = [];
+    let position = 0;
+    for (const count of passes) {
+      const from = position * config.hiddenSize;
+      const embeds = runtime.run(() =>
+        tensor2d(all.slice(from, from + count * config.hiddenSize), [count, config.hiddenSize]),
+      );
+      const sequences = [{ cache, start: 0, count, position }];
+      const hidden = await decoder.forward(embeds, sequences, new EventLoopBreak());
+      for (let r = 0; r < count; r++) {
+        const row = runtime.run(() => decoder.pickRows(hidden, [r]));
+        results.push(Float32Array.from(row.dataSync()));
+        row.dispose();
+      }
+      hidden.dispose();
+      position += count;
+    }
+    runtime.releaseKvCache(cache);
+    return results;
+  }
+
+  it("gives the same states in one pass, in several, and token by token", async () => {
+    const before = memory().numTensors;
+    const whole = await hiddenOf(3, [9]);
+    expect(whole.flatMap((row) => [...row]).every(Number.isFinite)).toBe(true);
+    expect(new Set(whole.map((row) => row[0])).size).toBe(9); // rows differ, or nothing would be compared
+    for (const passes of [Array<number>(9).fill(1), [4, 5], [8, 1]]) {
+      const parts = await hiddenOf(3, passes);
+      parts.forEach((row, r) => row.forEach((x, i) => expect(x).toBeCloseTo(whole[r]![i]!, 5)));
+    }
+    expect(memory().numTensors).toBe(before);
+  });
+
+  it("sees what came before: another first token changes the last state", async () => {
+    const rows = await hiddenOf(3, [5]);
+    const withoutFirst = await hiddenOf(4, [5]);
+    expect(rows[4]![0]).not.toBeCloseTo(withoutFirst[4]![0]!, 3);
+  });
+
+  it("decodes a ragged batch of more sequences than a step holds as each alone", async () => {
+    const lengths = [5, 1, 9, 3, 14, 2, 7, 1, 6, 11, 4];
+    const maxTokens = [12, 12, 3, 12, 12, 1, 12, 12, 7, 12, 0];
+    const make = (i: number) => ({ embeds: promptOf(20 + i, lengths[i]!), maxTokens: maxTokens[i]! });
+    const before = memory().numTensors;
+    const free: number[][] = [];
+    for (const i of lengths.keys()) {
+      const [alone] = await generate([make(i)]);
+      expect(alone!.ids).toHaveLength(maxTokens[i]!);
+      expect(alone!.stopReason).toBe("length");
+      free.push(alone!.ids);
+    }
+    expect(new Set(free.map(String)).size).toBeGreaterThan(5);
+
+    // An end token that some sequences meet in the middle and some never.
+    const counts = new Map<number, number>();
+    for (const ids of free) for (const id of new Set(ids.slice(1))) counts.set(id, (counts.get(id) ?? 0) + 1);
+    const end = [...counts].sort((a, b) => b[1] - a[1]).find(([, count]) => count < free.length - 1)![0];
+    const expected = free.map((ids) => {
+      const at = ids.indexOf(end);
+      return at < 0 ? { ids, stopReason: "length" } : { ids: ids.slice(0, at + 1), stopReason: "eos" };
+    });
+    expect(new Set(expected.map(({ stopReason }) => stopReason)).size).toBe(2);
+    const together = await generate([...lengths.keys()].map(make), { endIds: new Set([end]) });
+    expect(together).toEqual(expected);
+    expect(memory().numTensors).toBe(before);
+  });
+
+  it("ends a sequence whose guard says so, and no other", async () => {
+    const make = (onToken?: GenerationSequence["onToken"]) => ({
+      embeds: promptOf(20, 5),
+      maxTokens: 8,
+      ...(onToken && { onToken }),
+    });
+    const seen: number[] = [];
+    const [guarded, other] = await generate([
+      make((id) => (seen.push(id) === 3 ? "repetition" : undefined)),
+      make(),
+    ]);
+    expect(guarded).toEqual({ ids: seen, stopReason: "repetition" });
+    expect(seen).toHaveLength(3);
+    expect(other!.ids.slice(0, 3)).toEqual(seen);
+    expect(other!.ids).toHaveLength(8);
+  });
+
+  it("traces the prompt's stages and the logits of each step", async () => {
+    const traced = new Map<string, { shape: readonly number[]; data: ArrayLike<number> }>();
+    const trace: TraceSink = (name, tensor) => traced.set(name, tensor);
+    let prefilled = 0;
+    const [result] = await generate([{ embeds: promptOf(20, 5), maxTokens: 4 }], {
+      trace,
+      onPrefilled: () => prefilled++,
+    });
+    expect(prefilled).toBe(1);
+    expect(traced.get("dec_layer_1")!.shape).toEqual([5, config.hiddenSize]);
+    expect(traced.get("dec_norm")!.shape).toEqual([5, config.hiddenSize]);
+    const { shape, data } = traced.get("logits")!;
+    expect(shape).toEqual([4, config.vocabSize]);
+    const best = result!.ids.map((_, step) => {
+      const row = Array.from(data).slice(step * config.vocabSize, (step + 1) * config.vocabSize);
+      return row.indexOf(Math.max(...row));
+    });
+    expect(best).toEqual(result!.ids);
+  });
+
+  it.each(["before the first step", "while prompts wait", "between two tokens"])(
+    "frees all tensors and caches when aborted %s",
+    async (when) => {
+      const before = memory().numTensors;
+      const abort = new AbortController();
+      const reason = new Error("enough");
+      if (when !== "between two tokens") abort.abort(reason);
+      // Prompts of more rows than one pass takes: the second is still waiting when the first is aborted.
+      const lengths = when === "while prompts wait" ? [700, 700] : [5, 3];
+      const sequences = lengths.map((rows, i) => ({
+        embeds: promptOf(30 + i, rows),
+        maxTokens: 10,
+        onToken: (): undefined => abort.abort(reason) as undefined,
+      }));
+      const pause = new EventLoopBreak(abort.signal);
+      await expect(generate(sequences, { pause })).rejects.toBe(reason);
+      expect(memory().numTensors).toBe(before);
+      // The model is as good as new.
+      expect((await generate([{ embeds: promptOf(20, 5), maxTokens: 2 }]))[0]!.ids).toHaveLength(2);
+    },
+  );
+
+  it("ties the head to the embedding where there is none", async () => {
+    const tied = await Qwen3Decoder.load(
+      runtime,
+      sourceOf(randomWeights()),
+      { model: "model.", head: null },
+      config,
+    );
+    const row = runtime.run(() => tied.embedding.lookup([17]));
+    expect([...tied.head.argmax(row)]).toEqual([17]);
+    row.dispose();
+  });
+
+  it("names a tensor that does not fit the config", async () => {
+    const load = (changed: Partial<typeof config>) =>
+      Qwen3Decoder.load(runtime, sourceOf(randomWeights()), names, { ...config, ...changed });
+    await expect(load({ hiddenSize: 64 })).rejects.toThrow(/embed_tokens.weight has rows of 32, .* 64/);
+    await expect(load({ intermediateSize: 96 })).rejects.toThrow(
+      /gate_proj.weight is \[64, 32\], .*\[96, 32\]/,
+    );
+    await expect(load({ kvHeads: 4 })).rejects.toThrow(ConfigError);
+    await expect(load({ heads: 2, kvHeads: 1, headDim: 16 })).rejects.toThrow(
+      /q_norm.weight has 8 elements, .* 16/,
+    );
+  });
+});
