@@ -75,10 +75,14 @@ function hashOfIntegers(buffer: AudioBuffer, bits: number): string {
 }
 
 describe("containers", () => {
-  if (rows.length === 0) test.skip("no goldens", () => undefined);
   const runnable = rows.filter(
     (row) => existsSync(join(folder, row.file)) && (hasFfmpeg || !needsFfmpeg(row.codec)),
   );
+  const inProcess = runnable.filter((row) => !needsFfmpeg(row.codec));
+  if (inProcess.length === 0) {
+    test.skip("no goldens", () => undefined);
+    return;
+  }
   test.each(runnable.map((row) => [row.file, row] as const))("%s", async (file, row) => {
     const buffer = await decodeAudio(readFileSync(join(folder, file)));
     expect(buffer.sampleRate).toBe(row.require.rate);
@@ -106,32 +110,29 @@ describe("containers", () => {
     if (row.codec !== "opus") expect(worst).toBeLessThanOrEqual(2e-3);
   });
 
-  test.each(runnable.filter((row) => !needsFfmpeg(row.codec)).map((row) => row.file))(
-    "%s cut and damaged",
-    async (file) => {
-      const bytes = new Uint8Array(readFileSync(join(folder, file)));
-      const whole = (await decodeAudio(bytes)).channels[0]!.length;
-      const output = globalThis.console;
-      const { error: print } = output;
-      let printed = 0;
-      output.error = () => printed++;
-      for (const damaged of [
-        bytes.subarray(0, bytes.length >> 1),
-        bytes.subarray(0, 60),
-        flipped(bytes, 7),
-        flipped(bytes, 99),
-      ]) {
-        try {
-          const { channels } = await decodeAudio(damaged);
-          expect(channels[0]!.length).toBeLessThanOrEqual(whole + 8192);
-        } catch (error) {
-          expect(error).toBeInstanceOf(AudioError);
-        }
+  test.each(inProcess.map((row) => row.file))("%s cut and damaged", async (file) => {
+    const bytes = new Uint8Array(readFileSync(join(folder, file)));
+    const whole = (await decodeAudio(bytes)).channels[0]!.length;
+    const output = globalThis.console;
+    const { error: print } = output;
+    let printed = 0;
+    output.error = () => printed++;
+    for (const damaged of [
+      bytes.subarray(0, bytes.length >> 1),
+      bytes.subarray(0, 60),
+      flipped(bytes, 7),
+      flipped(bytes, 99),
+    ]) {
+      try {
+        const { channels } = await decodeAudio(damaged);
+        expect(channels[0]!.length).toBeLessThanOrEqual(whole + 8192);
+      } catch (error) {
+        expect(error).toBeInstanceOf(AudioError);
       }
-      output.error = print;
-      expect(printed).toBe(0);
-    },
-  );
+    }
+    output.error = print;
+    expect(printed).toBe(0);
+  });
 });
 
 function flipped(bytes: Uint8Array, seed: number): Uint8Array {

@@ -116,6 +116,10 @@ describe("Qwen3-ASR clips", () => {
   const rules = new ToleranceRules("qwen3-asr");
   const frontEnd = new MelFrontEnd(MEL_CONFIGS.qwen3Asr);
   const present = Object.entries(clips).filter(([name]) => existsSync(join(dirname(list), `${name}.wav`)));
+  if (present.length === 0) {
+    test.skip("no clips", () => undefined);
+    return;
+  }
   test.each(present)("%s", (name, clip) => {
     const wav = readWav(readFileSync(join(dirname(list), `${name}.wav`)));
     const samples = applyPeakGuard(resample(toMono(wav), wav.sampleRate, 16000));

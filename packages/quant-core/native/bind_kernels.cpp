@@ -19,6 +19,7 @@ namespace {
 
 constexpr int64_t kMostRows = INT64_C(1) << 31;
 constexpr int64_t kMostSize = INT64_C(1) << 31;
+constexpr int64_t kMostHeads = 4096, kMostHeadDim = 4096;  // their product with any capacity stays far below 2^63
 
 // ---- weights ----
 
@@ -86,7 +87,8 @@ napi_value prepareWeight(napi_env env, napi_callback_info info) {
     return nullptr;
   }
   matrix.rowBytes = matrix.in / matrix.traits->block * matrix.traits->bytes;
-  call.array(call.args[3], napi_uint8_array, matrix.out * matrix.rowBytes, "bytes");
+  if (matrix.out > (INT64_C(1) << 53) / matrix.rowBytes) call.fail("the matrix is too large");
+  else call.array(call.args[3], napi_uint8_array, matrix.out * matrix.rowBytes, "bytes");
   if (call.failed) return nullptr;
   WeightHandle* handle = new WeightHandle{matrix, nullptr};
   napi_create_reference(env, call.args[3], 1, &handle->bytes);
@@ -311,7 +313,7 @@ RopeTable& ropeTable(int64_t headDim, double theta) {
 // headNormRope(x, gamma | null, positions, heads, headDim, eps, theta, out)
 napi_value headNormRopeCall(napi_env env, napi_callback_info info) {
   Call call(env, info, "headNormRope");
-  const int64_t heads = call.integer(3, "heads", 1, 65536), headDim = call.integer(4, "headDim", 2, 65536);
+  const int64_t heads = call.integer(3, "heads", 1, kMostHeads), headDim = call.integer(4, "headDim", 2, kMostHeadDim);
   int64_t rows = 0;
   const int32_t* positions = call.integers(2, 0, "positions", &rows);
   const float *x = call.floats(0, rows * heads * headDim, "x"), *gamma = call.floatsOrNull(1, headDim, "gamma");
@@ -347,8 +349,8 @@ napi_value headNormRopeCall(napi_env env, napi_callback_info info) {
 // headDim, scale, out)
 napi_value cachedAttentionCall(napi_env env, napi_callback_info info) {
   Call call(env, info, "cachedAttention");
-  const int64_t heads = call.integer(6, "heads", 1, 65536), kvHeads = call.integer(7, "kvHeads", 1, 65536);
-  const int64_t headDim = call.integer(8, "headDim", 1, 65536);
+  const int64_t heads = call.integer(6, "heads", 1, kMostHeads), kvHeads = call.integer(7, "kvHeads", 1, kMostHeads);
+  const int64_t headDim = call.integer(8, "headDim", 1, kMostHeadDim);
   const float scale = (float)call.number(9, "scale");
   const uint32_t count = call.listLength(3, "keys");
   const int32_t* numbers = call.integers(5, (int64_t)count * 4, "segments");
@@ -384,7 +386,7 @@ napi_value cachedAttentionCall(napi_env env, napi_callback_info info) {
 // blockAttention(q, k, v, offsets, heads, headDim, scale, out)
 napi_value blockAttentionCall(napi_env env, napi_callback_info info) {
   Call call(env, info, "blockAttention");
-  const int64_t heads = call.integer(4, "heads", 1, 65536), headDim = call.integer(5, "headDim", 1, 65536);
+  const int64_t heads = call.integer(4, "heads", 1, kMostHeads), headDim = call.integer(5, "headDim", 1, kMostHeadDim);
   int64_t length = 0;
   const int32_t* offsets = call.integers(3, 1, "offsets", &length);
   if (call.failed) return nullptr;
@@ -409,6 +411,13 @@ napi_value conv2dCall(napi_env env, napi_callback_info info) {
   const ConvGeometry g = {n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10], n[11], n[12] != 0};
   for (int i = 0; i < 9; i++)
     if (n[i] < 1) call.fail("geometry has a size below 1");
+  int64_t size = 1;
+  for (int i : {0, 1, 2, 3, 4, 9, 10})  // every product below is at most this one times a few paddings
+    if ((size *= n[i] < 1 ? 1 : n[i]) > INT64_C(1) << 44) {
+      call.fail("the image is too large");
+      size = 1;
+    }
+  if (call.failed) return nullptr;
   if (n[9] < 0 || n[10] < 0 || g.outHeight() < 1 || g.outWidth() < 1) call.fail("the kernel does not fit the image");
   if (weight.out != g.outChannels || weight.in != g.inChannels * g.kernelH * g.kernelW) call.fail("the weight does not fit the geometry");
   const float* x = call.floats(0, g.batch * g.height * g.width * g.inChannels, "x");
@@ -425,6 +434,31 @@ napi_value conv2dCall(napi_env env, napi_callback_info info) {
 }
 
 // ---- machine ----
+
+// Reads all bytes once with all threads, for benchmarks: the speed that a matrix x vector product can have at most.
+napi_value streamReadCall(napi_env env, napi_callback_info info) {
+  constexpr int64_t kChunk = 1 << 20;
+  Call call(env, info, "streamRead");
+  int64_t length = 0;
+  const uint8_t* bytes = static_cast<const uint8_t*>(call.array(call.args[0], napi_uint8_array, 0, "bytes", &length));
+  if (call.failed) return nullptr;
+  std::vector<uint64_t> sums((size_t)((length + kChunk - 1) / kChunk));
+  parallelFor((int64_t)sums.size(), (double)length, [&](int64_t task) {
+    const int64_t end = (task + 1) * kChunk < length ? (task + 1) * kChunk : length;
+    uint64_t sum[8] = {};
+    for (int64_t at = task * kChunk; at + 64 <= end; at += 64) {
+      uint64_t words[8];
+      memcpy(words, bytes + at, 64);
+      for (int i = 0; i < 8; i++) sum[i] += words[i];
+    }
+    for (uint64_t part : sum) sums[(size_t)task] += part;
+  });
+  uint64_t total = 0;
+  for (uint64_t sum : sums) total += sum;
+  napi_value result = nullptr;
+  napi_create_double(env, (double)(total & 0xffffffff), &result);
+  return result;
+}
 
 napi_value isaCall(napi_env env, napi_callback_info) { return makeString(env, isa().name); }
 
@@ -481,6 +515,7 @@ void registerKernels(napi_env env, napi_value exports) {
   exportFunction(env, exports, "cachedAttention", cachedAttentionCall);
   exportFunction(env, exports, "blockAttention", blockAttentionCall);
   exportFunction(env, exports, "conv2d", conv2dCall);
+  exportFunction(env, exports, "streamRead", streamReadCall);
   exportFunction(env, exports, "isa", isaCall);
   exportFunction(env, exports, "isaLevels", isaLevelsCall);
   exportFunction(env, exports, "setIsa", setIsaCall);

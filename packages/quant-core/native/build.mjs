@@ -11,8 +11,26 @@ import { fileURLToPath } from "node:url";
 const folder = dirname(fileURLToPath(import.meta.url));
 const output = join(folder, "build");
 
-const COMMON = ["-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-Wall", "-Wextra", "-DNAPI_VERSION=8"];
-const AVX512 = ["-mavx2", "-mfma", "-mf16c", "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni"];
+const COMMON = [
+  "-std=c++17",
+  "-O3",
+  "-fPIC",
+  "-fvisibility=hidden",
+  "-ffp-contract=off",
+  "-Wall",
+  "-Wextra",
+  "-DNAPI_VERSION=8",
+];
+const AVX512 = [
+  "-mavx2",
+  "-mfma",
+  "-mf16c",
+  "-mavx512f",
+  "-mavx512bw",
+  "-mavx512dq",
+  "-mavx512vl",
+  "-mavx512vnni",
+];
 
 /** Flags of the files that need other than the baseline; a file of another architecture is left out (null). */
 function fileFlags(file) {
@@ -25,7 +43,9 @@ function fileFlags(file) {
     case "kernels_avx512.cpp":
       return x64 ? [...AVX512, "-fno-tree-vectorize", "-fno-exceptions", "-Wno-maybe-uninitialized"] : null;
     case "kernels_avx512bf16.cpp":
-      return x64 ? [...AVX512, "-mavx512bf16", "-fno-tree-vectorize", "-fno-exceptions", "-Wno-maybe-uninitialized"] : null;
+      return x64
+        ? [...AVX512, "-mavx512bf16", "-fno-tree-vectorize", "-fno-exceptions", "-Wno-maybe-uninitialized"]
+        : null;
     default:
       return [];
   }
@@ -49,7 +69,9 @@ function run(command, args) {
     child.stdout.on("data", (data) => (text += data));
     child.stderr.on("data", (data) => (text += data));
     child.on("error", reject);
-    child.on("close", (status) => (status === 0 ? resolve(text) : reject(new Error(`${command} failed:\n${text}`))));
+    child.on("close", (status) =>
+      status === 0 ? resolve(text) : reject(new Error(`${command} failed:\n${text}`)),
+    );
   });
 }
 
@@ -58,7 +80,9 @@ const digest = (...parts) => createHash("sha256").update(parts.join("\0")).diges
 async function main() {
   const compiler = findCompiler();
   if (compiler === null) {
-    console.log("native: no C++ compiler here, the native backend is left out (everything runs on WebAssembly)");
+    console.log(
+      "native: no C++ compiler here, the native backend is left out (everything runs on WebAssembly)",
+    );
     return;
   }
   let headers;
@@ -70,7 +94,9 @@ async function main() {
   }
   mkdirSync(output, { recursive: true });
   const files = readdirSync(folder);
-  const shared = files.filter((file) => file.endsWith(".h")).map((file) => readFileSync(join(folder, file), "utf8"));
+  const shared = files
+    .filter((file) => file.endsWith(".h"))
+    .map((file) => readFileSync(join(folder, file), "utf8"));
   const quantize = files.includes("bind_quantize.cpp");
   const statePath = join(output, "state.json");
   let state = {};
@@ -89,11 +115,20 @@ async function main() {
     const flags = [...compiler.args, ...COMMON, ...own];
     if (quantize) flags.push("-DVOXQUANT_HAS_QUANTIZE");
     const object = join(output, file.replace(/\.cpp$/, ".o"));
-    const key = digest(compiler.command, compiler.version, process.arch, ...flags, readFileSync(join(folder, file), "utf8"), ...shared);
+    const key = digest(
+      compiler.command,
+      compiler.version,
+      process.arch,
+      ...flags,
+      readFileSync(join(folder, file), "utf8"),
+      ...shared,
+    );
     objects.push(object);
     next[file] = key;
     if (state[file] !== key || !existsSync(object)) {
-      pending.push(() => run(compiler.command, [...flags, "-I", headers, "-c", join(folder, file), "-o", object]));
+      pending.push(() =>
+        run(compiler.command, [...flags, "-I", headers, "-c", join(folder, file), "-o", object]),
+      );
     }
   }
   const target = join(output, "voxquant.node");
@@ -108,12 +143,17 @@ async function main() {
     for (let job = pending.shift(); job !== undefined; job = pending.shift()) await job();
   };
   await Promise.all(Array.from({ length: Math.max(1, Math.min(availableParallelism(), 8)) }, lane));
-  const link = process.platform === "darwin" ? ["-bundle", "-undefined", "dynamic_lookup"] : ["-shared", "-Wl,--gc-sections", "-s"];
+  const link =
+    process.platform === "darwin"
+      ? ["-bundle", "-undefined", "dynamic_lookup"]
+      : ["-shared", "-Wl,--gc-sections", "-s"];
   const temporary = `${target}.${process.pid}`;
   await run(compiler.command, [...compiler.args, ...link, ...objects, "-pthread", "-o", temporary]);
   renameSync(temporary, target);
   writeFileSync(statePath, JSON.stringify(next));
-  console.log(`native: ${compiled} files compiled with ${compiler.version} in ${((performance.now() - started) / 1000).toFixed(1)} s`);
+  console.log(
+    `native: ${compiled} files compiled with ${compiler.version} in ${((performance.now() - started) / 1000).toFixed(1)} s`,
+  );
 }
 
 await main();

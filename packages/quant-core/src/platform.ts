@@ -31,5 +31,5 @@ export const isNode: boolean =
  */
 export function nodeBuiltin<Id extends keyof NodeBuiltins>(id: Id): NodeBuiltins[Id] {
   if (!isNode) throw new BackendError(`${id} is needed for this, which exists in Node only`);
-  return process.getBuiltinModule(id) as NodeBuiltins[Id];
+  return process.getBuiltinModule(id) as unknown as NodeBuiltins[Id];
 }

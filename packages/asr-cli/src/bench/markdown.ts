@@ -20,6 +20,10 @@ export function duration(ms: number): string {
   return ms >= 99.5 ? `${ms.toFixed(0)} ms` : ms >= 9.95 ? `${ms.toFixed(1)} ms` : `${ms.toFixed(2)} ms`;
 }
 
+export function threadsText(threads: number): string {
+  return threads === 1 ? "1 thread" : `${threads} threads`;
+}
+
 export function percent(rate: number | null): string {
   return rate === null ? NOT_AVAILABLE : `${(100 * rate).toFixed(2)} %`;
 }
@@ -73,8 +77,9 @@ export const STAGE_COLUMNS: readonly Column[] = [
     cell: ({ prefill_ms, prefill_tokens }) => `${duration(prefill_ms)} (${prefill_tokens})`,
   },
   {
-    title: "per token (tokens)",
-    cell: ({ decode_ms_per_token, decode_tokens }) => `${duration(decode_ms_per_token)} (${decode_tokens})`,
+    title: "per token (tokens, from)",
+    cell: ({ decode_ms_per_token, decode_tokens, decode_context }) =>
+      `${duration(decode_ms_per_token)} (${decode_tokens}${decode_context === null ? "" : ` from ${decode_context}`})`,
   },
   {
     title: "first token",

@@ -70,9 +70,9 @@ async function runSynthetic(model: AsrModel, workload: Workload & { kind: "synth
     ...paddedPrompt(tokens, plain, audioSeconds),
   });
   const measured = await measuredRun(model, [clips], prompted(prefillTokens));
-  let { metrics } = measured;
+  let metrics: OwnMetrics = { ...measured.metrics, decode_context: measured.metrics.prefill_tokens / batch };
   let decoded = measured.transcripts[0]!;
-  if (context !== null && context !== metrics.prefill_tokens / batch) {
+  if (context !== null && context !== metrics.decode_context) {
     decoded = await model.transcribe(clips, prompted(context));
     const { decodeMs, decodeTokens: tokens } = decoded.timings;
     metrics = {
@@ -144,6 +144,7 @@ async function measuredRun(
     prefill_tokens: timing("prefillTokens"),
     decode_ms: timing("decodeMs"),
     decode_tokens: tokens,
+    decode_context: null,
     decode_ms_per_token: steps > 0 ? timing("decodeMs") / steps : 0,
     total_ms: total,
     rtf: total / 1000 / sum(({ audioSeconds }) => audioSeconds),

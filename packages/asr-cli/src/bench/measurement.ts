@@ -48,6 +48,8 @@ export interface Metrics {
   readonly decode_ms: number;
   readonly decode_tokens: number;
   readonly decode_ms_per_token: number;
+  /** Tokens in the cache when the decoding began that `decode_ms_per_token` was measured in; null for audio files. */
+  readonly decode_context: number | null;
   /** Audio in until its text is complete, all files. */
   readonly total_ms: number;
   /** total_ms by the audio's length. */

@@ -1,5 +1,5 @@
 import { formatBytes } from "../format.js";
-import { duration, percent } from "./markdown.js";
+import { duration, percent, threadsText } from "./markdown.js";
 import type { Summary } from "./summary.js";
 
 /** Text made harmless inside HTML and SVG. */
@@ -53,7 +53,7 @@ export function sizeSpeedPlot(summaries: readonly Summary[]): string {
   ];
   const points = summaries.map((summary) => {
     const [cx, cy] = [x(summary.file_bytes), y(1 / summary.rtf)];
-    const name = `${summary.weights}, ${summary.backend}, ${summary.threads} threads`;
+    const name = `${summary.weights}, ${summary.backend}, ${threadsText(summary.threads)}`;
     const errors = summary.wer === null ? "" : `, WER ${percent(summary.wer)}`;
     const title = `${summary.model}: ${name}, ${formatBytes(summary.file_bytes)}, ${(1 / summary.rtf).toFixed(1)} × real time${errors}`;
     const atRight = cx > WIDTH * 0.7;
@@ -96,7 +96,7 @@ export function stagePlot(summaries: readonly Summary[]): string {
       line(x(low), middle, x(high), middle, "whisker") +
       line(x(low), middle - 5, x(low), middle + 5, "whisker") +
       line(x(high), middle - 5, x(high), middle + 5, "whisker");
-    const name = `${summary.model}, ${summary.weights}, ${summary.backend} (${summary.isa}), ${summary.threads} threads: ${duration(summary.total_ms)}`;
+    const name = `${summary.model}, ${summary.weights}, ${summary.backend} (${summary.isa}), ${threadsText(summary.threads)}: ${duration(summary.total_ms)}`;
     return label(x(0), y - 4, name, "start") + parts.join("") + whisker;
   });
   return svg(bottom + 28, [...grid, ...bars]);

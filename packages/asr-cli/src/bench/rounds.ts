@@ -1,6 +1,7 @@
 import { CommandFailure, describeError, isAbort } from "../exit.js";
 import type { Session } from "../session.js";
 import { dropFromCache, warmFiles } from "./file-cache.js";
+import { threadsText } from "./markdown.js";
 import { runInChild, type RunResult } from "./run-child.js";
 import type { Scenario } from "./scenario.js";
 import type { Measured } from "./summary.js";
@@ -48,5 +49,5 @@ export async function runRounds(
 }
 
 function titleOf({ model, weights, job }: Scenario): string {
-  return `${model} ${weights} ${job.backend}${job.threads === null ? "" : ` ${job.threads} threads`}`;
+  return `${model} ${weights} ${job.backend}${job.threads === null ? "" : ` ${threadsText(job.threads)}`}`;
 }

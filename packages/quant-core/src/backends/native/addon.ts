@@ -24,6 +24,8 @@ export interface NativeAddon {
   threads(): number;
   /** Threads of all kernels, the caller's included; 1 to 256. Results do not depend on it. */
   setThreads(count: number): void;
+  /** Reads all bytes once with all threads (a benchmark's yardstick); returns a checksum. */
+  streamRead(bytes: Uint8Array): number;
 
   /** Maps a file read-only. The memory lasts until the buffer is collected or the file is unmapped. */
   mapFile(path: string): { buffer: ArrayBuffer; handle: MappingHandle };

@@ -53,7 +53,11 @@ export function prepareWeight(addon: NativeAddon, weight: Weight): NativeWeight 
       `${weight.name}: ${weight.bytes.length} bytes, but ${weight.dtype} [${weight.shape.join(", ")}] has ${expected}`,
     );
   }
-  return { handle: addon.prepareWeight(GGML_TYPES[weight.dtype].id, rows, columns, weight.bytes), rows, columns };
+  return {
+    handle: addon.prepareWeight(GGML_TYPES[weight.dtype].id, rows, columns, weight.bytes),
+    rows,
+    columns,
+  };
 }
 
 export function releaseWeight(addon: NativeAddon, weight: NativeWeight): void {
@@ -115,7 +119,8 @@ export function createNativeKernels(addon: NativeAddon): Kernels<Float32Array, N
       addon.gelu(x, out);
     },
     conv2d(x, geometry, weight, bias, out, precision) {
-      const { batch, height, width, inChannels, outChannels, kernel, stride, padding, activation, layout } = geometry;
+      const { batch, height, width, inChannels, outChannels, kernel, stride, padding, activation, layout } =
+        geometry;
       const numbers = Int32Array.of(
         ...[batch, height, width, inChannels, outChannels, ...kernel, ...stride, ...padding],
         ACTIVATION_CODES[activation],

@@ -23,7 +23,11 @@ function error(actual: Float32Array, expected: Float32Array): number {
 }
 
 /** Runs a kernel natively at every level and once in the reference, and compares `length` outputs. */
-function compare(length: number, limit: number, run: (kernels: typeof reference, out: Float32Array) => void): void {
+function compare(
+  length: number,
+  limit: number,
+  run: (kernels: typeof reference, out: Float32Array) => void,
+): void {
   const expected = new Float32Array(length);
   run(reference, expected);
   const kernels = createNativeKernels(addon!);
@@ -105,8 +109,12 @@ test_.each([
   const x = gaussian(n, 1, 7);
   const gamma = gaussian(headDim, 1, 8);
   const positions = Int32Array.from({ length: rows }, (_, i) => (i === 2 ? 90_000 : i * 37));
-  compare(n, 3e-6, (kernels, out) => kernels.headNormRope(x, gamma, positions, heads, headDim, 1e-6, 1e6, out));
-  compare(n, 3e-6, (kernels, out) => kernels.headNormRope(x, null, positions, heads, headDim, 1e-6, 10_000, out));
+  compare(n, 3e-6, (kernels, out) =>
+    kernels.headNormRope(x, gamma, positions, heads, headDim, 1e-6, 1e6, out),
+  );
+  compare(n, 3e-6, (kernels, out) =>
+    kernels.headNormRope(x, null, positions, heads, headDim, 1e-6, 10_000, out),
+  );
 });
 
 describe("cachedAttention", () => {
@@ -139,8 +147,12 @@ describe("cachedAttention", () => {
       caches.push(segments[0]!.cache);
     });
     for (const cache of caches) {
-      expect(Buffer.from(cache.keys[layer]!.buffer).equals(Buffer.from(caches[0]!.keys[layer]!.buffer))).toBe(true);
-      expect(Buffer.from(cache.values[layer]!.buffer).equals(Buffer.from(caches[0]!.values[layer]!.buffer))).toBe(true);
+      expect(Buffer.from(cache.keys[layer]!.buffer).equals(Buffer.from(caches[0]!.keys[layer]!.buffer))).toBe(
+        true,
+      );
+      expect(
+        Buffer.from(cache.values[layer]!.buffer).equals(Buffer.from(caches[0]!.values[layer]!.buffer)),
+      ).toBe(true);
     }
   });
 
@@ -148,7 +160,16 @@ describe("cachedAttention", () => {
     const cache = createHostKvCache({ layers: 1, kvHeads: 1, headDim: 4, capacity: 3 });
     const q = new Float32Array(8);
     const run = () =>
-      createNativeKernels(addon!).cachedAttention(q, q, q, [{ cache, start: 0, count: 2, position: 2 }], 0, 1, 1, q.slice());
+      createNativeKernels(addon!).cachedAttention(
+        q,
+        q,
+        q,
+        [{ cache, start: 0, count: 2, position: 2 }],
+        0,
+        1,
+        1,
+        q.slice(),
+      );
     expect(run).toThrow("needs 4 tokens of a cache of 3");
   });
 });
@@ -166,12 +187,38 @@ test_.each([
 });
 
 describe("conv2d", () => {
-  const base = { kernel: [3, 3], stride: [2, 2], padding: [1, 1], activation: "gelu", layout: "nhwc" } as const;
+  const base = {
+    kernel: [3, 3],
+    stride: [2, 2],
+    padding: [1, 1],
+    activation: "gelu",
+    layout: "nhwc",
+  } as const;
   const geometries: Conv2dGeometry[] = [
     { ...base, batch: 2, height: 16, width: 11, inChannels: 1, outChannels: 37 },
     { ...base, batch: 1, height: 9, width: 10, inChannels: 32, outChannels: 24, layout: "nwch" },
-    { ...base, batch: 3, height: 5, width: 4, inChannels: 32, outChannels: 13, layout: "nwch", activation: "none" },
-    { ...base, batch: 1, height: 1, width: 30, inChannels: 64, outChannels: 5, kernel: [1, 4], stride: [1, 3], padding: [0, 2], activation: "silu" },
+    {
+      ...base,
+      batch: 3,
+      height: 5,
+      width: 4,
+      inChannels: 32,
+      outChannels: 13,
+      layout: "nwch",
+      activation: "none",
+    },
+    {
+      ...base,
+      batch: 1,
+      height: 1,
+      width: 30,
+      inChannels: 64,
+      outChannels: 5,
+      kernel: [1, 4],
+      stride: [1, 3],
+      padding: [0, 2],
+      activation: "silu",
+    },
   ];
 
   test_.each(geometries)("$inChannels to $outChannels, $kernel", (geometry) => {
@@ -185,11 +232,20 @@ describe("conv2d", () => {
       const weight = randomWeight(dtype, outChannels, columns, 5);
       const handle = prepareWeight(addon!, weight);
       const run = (precision: Precision, kernels: typeof reference, out: Float32Array) =>
-        kernels.conv2d(x, geometry, (kernels === reference ? weight : handle) as typeof weight, bias, out, precision);
+        kernels.conv2d(
+          x,
+          geometry,
+          (kernels === reference ? weight : handle) as typeof weight,
+          bias,
+          out,
+          precision,
+        );
       const length = batch * outHeight * outWidth * outChannels;
       compare(length, 5e-6, (kernels, out) => run("exact", kernels, out));
       // bfloat16 on both sides: 2^-8 each, of sums of `columns` random products
-      compare(length, max(0.02, 0.1 / sqrt(columns)), (kernels, out) => run(kernels === reference ? "exact" : "fast", kernels, out));
+      compare(length, max(0.02, 0.1 / sqrt(columns)), (kernels, out) =>
+        run(kernels === reference ? "exact" : "fast", kernels, out),
+      );
     }
   });
 });

@@ -10,7 +10,21 @@ import { addonForTests, atEveryLevel, below, gaussian, randomWeight } from "./te
 const { abs, fround, max } = Math;
 
 const TYPES: GgmlType[] = [
-  ...(["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K"] as const),
+  ...([
+    "F32",
+    "F16",
+    "BF16",
+    "Q8_0",
+    "Q4_0",
+    "Q4_1",
+    "Q5_0",
+    "Q5_1",
+    "Q2_K",
+    "Q3_K",
+    "Q4_K",
+    "Q5_K",
+    "Q6_K",
+  ] as const),
   ...(["IQ4_NL", "IQ4_XS", "MXFP4", "TQ1_0", "TQ2_0"] as const),
 ];
 
@@ -74,7 +88,9 @@ function worst(actual: Float32Array, expected: Expected, limit: (i: number) => n
 
 /** Identical to the last bit; jest's own comparison is slow on long arrays. */
 function same(a: Float32Array, b: Float32Array): boolean {
-  return Buffer.from(a.buffer, a.byteOffset, a.byteLength).equals(Buffer.from(b.buffer, b.byteOffset, b.byteLength));
+  return Buffer.from(a.buffer, a.byteOffset, a.byteLength).equals(
+    Buffer.from(b.buffer, b.byteOffset, b.byteLength),
+  );
 }
 
 function columnsOf(dtype: GgmlType): number {
@@ -124,13 +140,22 @@ describe.each(TYPES)("%s", (dtype) => {
 test_("several weights of different types share one call", () => {
   const kernels = createNativeKernels(addon!);
   const columns = 512;
-  const weights = (["Q4_0", "Q6_K", "Q8_0", "BF16", "Q4_K"] as const).map((dtype, i) => randomWeight(dtype, 20 + i, columns, i));
+  const weights = (["Q4_0", "Q6_K", "Q8_0", "BF16", "Q4_K"] as const).map((dtype, i) =>
+    randomWeight(dtype, 20 + i, columns, i),
+  );
   const handles = weights.map((weight) => prepareWeight(addon!, weight));
   for (const rows of [1, 4, 33]) {
     const x = gaussian(rows * columns, 1, 5);
     for (const precision of ["exact", "fast"] as const) {
       const together = weights.map(({ shape }) => new Float32Array(rows * shape[0]!));
-      kernels.linear(x, rows, handles, handles.map(() => null), together, precision);
+      kernels.linear(
+        x,
+        rows,
+        handles,
+        handles.map(() => null),
+        together,
+        precision,
+      );
       handles.forEach((handle, i) => {
         const alone = new Float32Array(together[i]!.length);
         kernels.linear(x, rows, [handle], [null], [alone], precision);
@@ -220,7 +245,9 @@ test_.each(TYPES)("embedding rows of %s are the dequantized rows", (dtype) => {
     const out = new Float32Array(3 * columns);
     kernels.embedding(Int32Array.of(8, 0, 3), handle, out);
     [8, 0, 3].forEach((id, i) => {
-      expect(out.subarray(i * columns, (i + 1) * columns)).toEqual(floats.subarray(id * columns, (id + 1) * columns));
+      expect(out.subarray(i * columns, (i + 1) * columns)).toEqual(
+        floats.subarray(id * columns, (id + 1) * columns),
+      );
     });
   });
 });
@@ -230,15 +257,29 @@ test_("wrong calls throw and touch nothing", () => {
   const weight = randomWeight("Q8_0", 4, 64, 1);
   const handle = prepareWeight(addon!, weight);
   const out = new Float32Array(4);
-  expect(() => kernels.linear(new Float32Array(63), 1, [handle], [null], [out], "fast")).toThrow("x has 63 elements");
-  expect(() => kernels.linear(new Float32Array(64), 1, [handle], [null], [out.subarray(1)], "fast")).toThrow("out has 3");
-  expect(() => kernels.embedding(Int32Array.of(4), handle, new Float32Array(64))).toThrow("id 4 is not in 0..3");
-  expect(() => prepareWeight(addon!, { ...weight, bytes: weight.bytes.subarray(1) })).toThrow("Q8_0.weight: 271 bytes");
-  expect(() => prepareWeight(addon!, { ...weight, dtype: "IQ2_S", shape: [1, 256] })).toThrow("no kernels for IQ2_S");
+  expect(() => kernels.linear(new Float32Array(63), 1, [handle], [null], [out], "fast")).toThrow(
+    "x has 63 elements",
+  );
+  expect(() => kernels.linear(new Float32Array(64), 1, [handle], [null], [out.subarray(1)], "fast")).toThrow(
+    "out has 3",
+  );
+  expect(() => kernels.embedding(Int32Array.of(4), handle, new Float32Array(64))).toThrow(
+    "id 4 is not in 0..3",
+  );
+  expect(() => prepareWeight(addon!, { ...weight, bytes: weight.bytes.subarray(1) })).toThrow(
+    "Q8_0.weight: 271 bytes",
+  );
+  expect(() => prepareWeight(addon!, { ...weight, dtype: "IQ2_S", shape: [1, 256] })).toThrow(
+    "no kernels for IQ2_S",
+  );
   structuredClone(weight.bytes.buffer, { transfer: [weight.bytes.buffer as ArrayBuffer] });
-  expect(() => kernels.linear(new Float32Array(64), 1, [handle], [null], [out], "fast")).toThrow("was its file closed?");
+  expect(() => kernels.linear(new Float32Array(64), 1, [handle], [null], [out], "fast")).toThrow(
+    "was its file closed?",
+  );
   releaseWeight(addon!, handle);
-  expect(() => kernels.linear(new Float32Array(64), 1, [handle], [null], [out], "fast")).toThrow("was released");
+  expect(() => kernels.linear(new Float32Array(64), 1, [handle], [null], [out], "fast")).toThrow(
+    "was released",
+  );
 });
 
 interface VecDot {
@@ -271,7 +312,10 @@ function goldenActivation(goldens: QuantGoldens, dot: VecDot): Float32Array {
     const d = group === 256 ? fround(1 / inverse) : halfRound(fround(abs(largest) / 127));
     for (let i = start; i < start + group; i++) {
       const scaled = fround(values[i]! * inverse);
-      const code = group === 256 ? Math.min(127, roundHalfEven(scaled)) : Math.sign(scaled) * Math.floor(abs(scaled) + 0.5);
+      const code =
+        group === 256
+          ? Math.min(127, roundHalfEven(scaled))
+          : Math.sign(scaled) * Math.floor(abs(scaled) + 0.5);
       values[i] = fround(code * d);
     }
   }
@@ -295,11 +339,17 @@ const quantGoldens = goldensFolder("ggml-quants.json");
   const kernels = createNativeKernels(addon!);
   for (const dot of goldens.vec_dot) {
     const golden = goldens.cases.find(
-      ({ type, input, variant }) => type === dot.weight_type && input === dot.weight_input && variant !== "ntry=-1",
+      ({ type, input, variant }) =>
+        type === dot.weight_type && input === dot.weight_input && variant !== "ntry=-1",
     );
     if (golden === undefined) continue;
     const bytes = new Uint8Array(Buffer.from(golden.block_hex.join(""), "hex"));
-    const handle = prepareWeight(addon!, { name: "golden", dtype: dot.weight_type, shape: [1, dot.n], bytes });
+    const handle = prepareWeight(addon!, {
+      name: "golden",
+      dtype: dot.weight_type,
+      shape: [1, dot.n],
+      bytes,
+    });
     const x = goldenActivation(goldens, dot);
     atEveryLevel(addon!, (level) => {
       const y = new Float32Array(1);

@@ -30,7 +30,14 @@ test_("a mapped file is read in place and its views are empty after unmapping", 
   addon!.unmapFile(handle);
   expect([buffer.byteLength, view.length]).toEqual([0, 0]);
   const run = () =>
-    createNativeKernels(addon!).linear(new Float32Array(COLUMNS), 1, [prepared], [null], [new Float32Array(ROWS)], "fast");
+    createNativeKernels(addon!).linear(
+      new Float32Array(COLUMNS),
+      1,
+      [prepared],
+      [null],
+      [new Float32Array(ROWS)],
+      "fast",
+    );
   expect(run).toThrow("was its file closed?");
 });
 
@@ -44,8 +51,12 @@ test_("a file that is cut while in use gives an error, not a crash", () => {
   const whole = prepareWeight(addon!, { ...weight, bytes: other.view });
   truncateSync(path, 8192);
   expect(() => kernels.linear(x, 1, [cut], [null], [out], "fast")).toThrow(BackendError);
-  expect(() => kernels.linear(x, 1, [cut], [null], [out], "fast")).toThrow(/cut: the file was cut while in use/);
-  expect(() => kernels.embedding(Int32Array.of(ROWS - 1), cut, new Float32Array(COLUMNS))).toThrow(BackendError);
+  expect(() => kernels.linear(x, 1, [cut], [null], [out], "fast")).toThrow(
+    /cut: the file was cut while in use/,
+  );
+  expect(() => kernels.embedding(Int32Array.of(ROWS - 1), cut, new Float32Array(COLUMNS))).toThrow(
+    BackendError,
+  );
   expect(addon!.mappingFault(handle)).toBe(true);
   expect(view[view.length - 1]).toBe(0);
   expect(view[0]).toBe(weight.bytes[0]);

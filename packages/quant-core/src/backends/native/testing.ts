@@ -26,7 +26,12 @@ export function gaussian(count: number, scale: number, seed: number): Float32Arr
 
 export function randomWeight(dtype: GgmlType, rows: number, columns: number, seed: number): Weight {
   const values = gaussian(rows * columns, 0.05, seed);
-  return { name: `${dtype}.weight`, dtype, shape: [rows, columns], bytes: quantizeRows(dtype, values, columns) };
+  return {
+    name: `${dtype}.weight`,
+    dtype,
+    shape: [rows, columns],
+    bytes: quantizeRows(dtype, values, columns),
+  };
 }
 
 /** Runs `body` at every instruction set that this machine has, then returns to the one before. */
