@@ -1,169 +1,202 @@
-// Speed of the native kernels beside the machine's read bandwidth: node bench/kernels.mjs [--isa NAME] [--threads 1,2]
-// [--types Q8_0,Q4_0] [--mb 150] [--json]. Matrix x vectors in GB/s of weights, GEMM and attention in GMAC/s; medians of
-// several runs. Build first (packages/quant-core: node native/build.mjs; pnpm build).
+// Speed of each matrix kernel at each instruction set beside what this machine can do at most, measured in the same run.
+// Weights are walked through a working set far beyond the caches, as a decoder walks through its layers.
+//
+//   node bench/kernels.mjs [--threads 1,2] [--types Q8_0,Q4_0] [--shapes 3072x1024,1024x3072] [--rows 1,8,402]
+//                          [--levels avx2,avx512vnni] [--backends native,wasm] [--precision fast] [--runs 5] [--json]
+//
+// Build first: npx pnpm build. The limits need a C++ compiler (CXX or c++).
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { availableParallelism, cpus, loadavg, tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { GGML_TYPES } from "../packages/quant-core/dist/weight.js";
-import { addonProblem, loadAddon } from "../packages/quant-core/dist/backends/native/addon.js";
+import { GGML_TYPES, isDense, selectDevice, weightByteLength } from "../packages/quant-core/dist/index.js";
+import { loadAddon } from "../packages/quant-core/dist/backends/native/addon.js";
+import { RandomWeights } from "../packages/asr-cli/dist/bench/random-weights.js";
 
-const { values: options } = parseArgs({
+const WORKING_SET_BYTES = 256 * 2 ** 20;
+/** One measurement calls a kernel for at least this long. */
+const MEASURE_MS = 150;
+
+const { values: flags } = parseArgs({
   options: {
-    isa: { type: "string" },
-    threads: { type: "string" },
-    types: { type: "string", default: "F32,F16,BF16,Q8_0,Q6_K,Q5_K,Q5_0,Q4_K,Q4_0,IQ4_NL,Q3_K,Q2_K" },
-    mb: { type: "string", default: "150" },
+    threads: { type: "string", default: [...new Set([1, availableParallelism()])].join(",") },
+    types: { type: "string", default: "Q8_0,Q4_0,Q4_K,Q6_K,F16,BF16,F32" },
+    shapes: { type: "string", default: "3072x1024,1024x3072" },
+    rows: { type: "string", default: "1,8,128,402" },
+    levels: { type: "string" },
+    backends: { type: "string", default: "native,wasm" },
+    precision: { type: "string", default: "fast" },
+    runs: { type: "string", default: "5" },
     json: { type: "boolean", default: false },
   },
 });
-
-const addon = loadAddon();
-if (addon === null) {
-  console.error(`no native addon: ${addonProblem()}`);
-  process.exit(1);
-}
-if (options.isa !== undefined && !addon.setIsa(options.isa)) {
-  console.error(`${options.isa} is not one of ${addon.isaLevels().join(", ")}`);
+const list = (text) => text.split(",").filter((part) => part !== "");
+const numbers = (text) => list(text).map(Number);
+for (const type of list(flags.types)) {
+  if (Object.hasOwn(GGML_TYPES, type)) continue;
+  console.error(`--types: ${type} is none of ${Object.keys(GGML_TYPES).join(", ")}`);
   process.exit(2);
 }
 
-/** Milliseconds: median and fastest of the runs that fit into about a second. */
-function time(body) {
-  body();
-  const runs = [];
-  const deadline = performance.now() + 1000;
-  while (runs.length < 5 || (runs.length < 40 && performance.now() < deadline)) {
-    const start = performance.now();
-    body();
-    runs.push(performance.now() - start);
+const threadCounts = numbers(flags.threads);
+const limits = new Map(threadCounts.map((threads) => [threads, measureLimits(threads)]));
+const load = loadavg()[0];
+if (!flags.json) printHead();
+const rows = [];
+for (const backend of list(flags.backends)) await measureBackend(backend);
+if (flags.json) for (const row of rows) console.log(JSON.stringify(row));
+process.exit(0); // the thread pool may be parked
+
+/** Read bandwidth and arithmetic peaks of a number of threads; null without a compiler. */
+function measureLimits(threads) {
+  const folder = mkdtempSync(join(tmpdir(), "voxquant-limits-"));
+  try {
+    const program = join(folder, "limits");
+    const source = fileURLToPath(new URL("limits.cpp", import.meta.url));
+    const compiler = process.env.CXX ?? "c++";
+    const flags = ["-std=c++17", "-O3", "-march=native", "-pthread", "-w"];
+    const compiled = spawnSync(compiler, [...flags, source, "-o", program], { encoding: "utf8" });
+    if (compiled.status !== 0) return null;
+    const { stdout, status } = spawnSync(program, [String(threads)], { encoding: "utf8" });
+    return status === 0 ? JSON.parse(stdout).at(-1) : null;
+  } finally {
+    rmSync(folder, { recursive: true });
   }
-  runs.sort((a, b) => a - b);
-  return { median: runs[runs.length >> 1], fastest: runs[0] };
 }
 
-const wave = (length) => Float32Array.from({ length }, (_, i) => Math.sin(i * 1.37));
-
-/** Small finite values in every block, whatever the type. */
-function weight(type, rows, columns) {
-  const { id, block, bytes } = GGML_TYPES[type];
-  const data = new Uint8Array(((rows * columns) / block) * bytes);
-  for (let i = 0; i < data.length; i++) data[i] = (Math.imul(i, 2654435761) >>> 13) & 0x2f;
-  return addon.prepareWeight(id, rows, columns, data);
-}
-
-function report(name, threads, unit, amount, { median, fastest }, share) {
-  const rate = amount / median / 1e6;
-  const best = amount / fastest / 1e6;
-  if (options.json) {
-    console.log(
-      JSON.stringify({
-        name,
-        isa: addon.isa(),
-        threads,
-        unit,
-        median: rate,
-        best,
-        share_of_read: share?.(rate),
-      }),
-    );
-    return;
-  }
-  const part = share === undefined ? "" : ` ${(100 * share(rate)).toFixed(0).padStart(4)} % of read`;
-  console.log(
-    `${name.padEnd(34)} ${String(threads).padStart(2)} threads ${rate.toFixed(1).padStart(8)} ${unit} (best ${best.toFixed(1)})${part}`,
-  );
-}
-
-const types = options.types.split(",");
-const megabytes = Number(options.mb);
-const columns = 1024;
-console.log(options.json ? "" : `${addon.isa()}, of ${addon.isaLevels().join(", ")}`);
-for (const threads of (options.threads ?? `1,${addon.threads()}`).split(",").map(Number)) {
-  addon.setThreads(threads);
-  const stream = new Uint8Array(megabytes * 1e6).fill(1);
-  const read = time(() => addon.streamRead(stream));
-  const bandwidth = stream.length / read.median / 1e6;
-  report("read", threads, "GB/s", stream.length, read);
-
-  for (const type of types) {
-    const { block, bytes } = GGML_TYPES[type];
-    const rowBytes = (columns / block) * bytes;
-    const out = Math.floor((megabytes * 1e6) / rowBytes);
-    const large = weight(type, out, columns);
-    for (const [rows, fast] of [
-      [1, true],
-      [1, false],
-      [4, true],
-      [8, true],
-    ]) {
-      const x = wave(rows * columns);
-      const y = new Float32Array(rows * out);
-      const took = time(() => addon.linear(x, rows, [large], [null], [y], fast));
-      const name = `${type} x ${rows} ${fast ? "fast" : "exact"}`;
-      report(name, threads, "GB/s", out * rowBytes, took, (rate) => rate / bandwidth);
-    }
-    const square = weight(type, 3072, columns);
-    for (const [rows, fast] of [
-      [16, true],
-      [402, true],
-      [402, false],
-    ]) {
-      const x = wave(rows * columns);
-      const y = new Float32Array(rows * 3072);
-      const took = time(() => addon.linear(x, rows, [square], [null], [y], fast));
-      report(
-        `${type} gemm ${rows} ${fast ? "fast" : "exact"}`,
-        threads,
-        "GMAC/s",
-        rows * 3072 * columns,
-        took,
+function printHead() {
+  console.log(`${cpus()[0]?.model ?? "unknown CPU"}, Node ${process.version}, load ${load.toFixed(2)}`);
+  for (const [threads, limit] of limits) {
+    if (limit === null) console.log(`${threads} threads: limits not measured (no C++ compiler)`);
+    else {
+      const { readGBs, int8GMACs, bf16GMACs, f32GMACs } = limit;
+      console.log(
+        `${threads} threads: read ${readGBs} GB/s; GMAC/s int8 ${int8GMACs}, bf16 ${bf16GMACs || "n/a"}, f32 ${f32GMACs}`,
       );
     }
   }
-
-  const [heads, kvHeads, headDim] = [16, 8, 128];
-  for (const [count, position] of [
-    [1, 400],
-    [1, 4000],
-    [402, 0],
-  ]) {
-    const capacity = count + position;
-    const cache = [wave(kvHeads * capacity * headDim), wave(kvHeads * capacity * headDim)];
-    const [q, out] = [wave(count * heads * headDim), wave(count * heads * headDim)];
-    const kv = wave(count * kvHeads * headDim);
-    const segment = Int32Array.of(0, count, position, capacity);
-    const pairs = count * position + (count * (count + 1)) / 2;
-    const took = time(() =>
-      addon.cachedAttention(q, kv, kv, [cache[0]], [cache[1]], segment, heads, kvHeads, headDim, 0.088, out),
-    );
-    report(`attention ${count} after ${position}`, threads, "GMAC/s", 2 * pairs * heads * headDim, took);
-  }
-
-  const image = { batch: 4, height: 64, width: 50, channels: 480 };
-  const x = wave(image.batch * image.height * image.width * image.channels);
-  const y = new Float32Array((x.length / image.channels / 4) * 480);
-  const kernel = weight("BF16", 480, image.channels * 9);
-  const geometry = Int32Array.of(
-    image.batch,
-    image.height,
-    image.width,
-    image.channels,
-    480,
-    3,
-    3,
-    2,
-    2,
-    1,
-    1,
-    1,
-    1,
+  console.log(
+    "\n" +
+      [
+        "backend     level        thr type   out x in      rows",
+        "ms",
+        "GB/s",
+        "of read",
+        "GMAC/s",
+        "of peak",
+      ].join("\t"),
   );
-  for (const fast of [true, false]) {
-    const took = time(() => addon.conv2d(x, geometry, kernel, null, y, fast));
-    report(
-      `conv2d 480 to 480 ${fast ? "fast" : "exact"}`,
-      threads,
-      "GMAC/s",
-      y.length * image.channels * 9,
-      took,
-    );
+}
+
+async function measureBackend(backend) {
+  const { device } = await selectDevice(backend);
+  const addon = backend === "native" ? loadAddon() : null;
+  const all = addon?.isaLevels() ?? ["wasm"];
+  const levels = flags.levels === undefined || addon === null ? all : list(flags.levels);
+  for (const type of list(flags.types)) {
+    for (const shape of list(flags.shapes)) {
+      const [out, inputs] = shape.split("x").map(Number);
+      if (inputs % GGML_TYPES[type].block !== 0) continue;
+      const weights = randomWeights(device, type, out, inputs);
+      for (const level of levels) {
+        if (addon?.setIsa(level) === false) continue;
+        for (const threads of addon === null ? [1] : threadCounts) {
+          addon?.setThreads(threads);
+          for (const count of numbers(flags.rows)) {
+            const ms = measureLinear(device, weights, out, inputs, count);
+            report({ backend, level, threads, type, out, inputs, rows: count, ms });
+          }
+        }
+      }
+      for (const weight of weights) device.releaseWeight(weight);
+    }
   }
+}
+
+/** Enough different matrices to fill the working set (on WASM, whose memory is small, a quarter of it). */
+function randomWeights(device, type, out, inputs) {
+  const length = weightByteLength(type, [out, inputs]);
+  const wanted = device.name.includes("wasm") ? WORKING_SET_BYTES / 4 : WORKING_SET_BYTES;
+  const random = new RandomWeights(1);
+  return Array.from({ length: Math.ceil(wanted / length) }, (_, i) => {
+    const bytes = new Uint8Array(length);
+    random.fill(type, bytes, 1 / Math.sqrt(inputs));
+    return device.prepareWeight({ name: `w${i}`, dtype: type, shape: [out, inputs], bytes });
+  });
+}
+
+/** Median milliseconds of `[rows, inputs] · [out, inputs]ᵀ`. */
+function measureLinear(device, weights, out, inputs, rows) {
+  const values = new Float32Array(rows * inputs).map((_, i) => Math.sin(i * 0.37));
+  const x = device.uploadVector(values);
+  const y = device.uploadVector(new Float32Array(rows * out));
+  let next = 0;
+  const once = () => {
+    device.kernels.linear(x, rows, [weights[next]], [null], [y], flags.precision);
+    next = (next + 1) % weights.length;
+  };
+  const few = Math.min(weights.length, 3);
+  const start = performance.now();
+  for (let i = 0; i < few; i++) once();
+  const calls = Math.max(1, Math.ceil(MEASURE_MS / ((performance.now() - start) / few)));
+  const times = Array.from({ length: Number(flags.runs) }, () => {
+    const began = performance.now();
+    for (let i = 0; i < calls; i++) once();
+    return (performance.now() - began) / calls;
+  });
+  device.releaseVector(x);
+  device.releaseVector(y);
+  return times.sort((a, b) => a - b)[Math.floor(times.length / 2)];
+}
+
+function report({ backend, level, threads, type, out, inputs, rows: count, ms }) {
+  const limit = limits.get(threads) ?? null;
+  const gigabytes = weightByteLength(type, [out, inputs]) / 1e6 / ms;
+  const gigamacs = (count * out * inputs) / 1e6 / ms;
+  // What the arithmetic could be at best: int8 for rounded activations, else the machine's widest float.
+  const peak =
+    limit === null
+      ? null
+      : flags.precision === "exact"
+        ? limit.f32GMACs
+        : isDense(type)
+          ? Math.max(limit.bf16GMACs, limit.f32GMACs)
+          : Math.max(limit.int8GMACs, limit.bf16GMACs);
+  const row = {
+    backend,
+    level,
+    threads,
+    type,
+    shape: [out, inputs],
+    rows: count,
+    precision: flags.precision,
+    ms,
+    gb_per_s: gigabytes,
+    gb_share: limit === null ? null : gigabytes / limit.readGBs,
+    gmac_per_s: gigamacs,
+    gmac_share: peak === null || peak === 0 ? null : gigamacs / peak,
+  };
+  rows.push(row);
+  if (flags.json) return;
+  const share = (value) => (value === null ? "n/a" : `${(100 * value).toFixed(0)} %`);
+  const what = [
+    backend.padEnd(11),
+    level.padEnd(12),
+    String(threads).padStart(3),
+    type.padEnd(6),
+    `${out} x ${inputs}`.padEnd(13),
+    String(count).padStart(4),
+  ].join(" ");
+  console.log(
+    [
+      what,
+      ms.toFixed(3),
+      gigabytes.toFixed(1),
+      share(row.gb_share),
+      gigamacs.toFixed(1),
+      share(row.gmac_share),
+    ].join("\t"),
+  );
 }

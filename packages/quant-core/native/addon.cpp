@@ -11,7 +11,9 @@ void register_quantize(napi_env env, napi_value exports);
 NAPI_MODULE_INIT() {
   voxquant::retainPool();
   napi_add_env_cleanup_hook(env, [](void*) { voxquant::releasePool(); }, nullptr);
-  voxquant::registerKernels(env, exports);
+  voxquant::registerProducts(env, exports);
+  voxquant::registerLayers(env, exports);
+  voxquant::registerMachine(env, exports);
   voxquant::registerMapping(env, exports);
 #ifdef VOXQUANT_HAS_QUANTIZE
   register_quantize(env, exports);

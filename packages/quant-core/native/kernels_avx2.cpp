@@ -1,7 +1,7 @@
 // AVX2 with FMA and F16C. Integer dots by maddubs: |w| unsigned times sign(q, w); q is never -128, so that pairs stay
 // below the 16-bit saturation.
 #include "vectors_avx2.h"
-#include "vector_kernels.h"
+#include "vector_attention.h"
 #include "gemv_avx2.h"
 
 namespace voxquant {

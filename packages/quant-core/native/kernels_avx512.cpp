@@ -5,7 +5,7 @@
 // GEMM: 32 activation rows in lanes as unsigned bytes q + 128, weights broadcast as signed bytes from their natural
 // order; the accumulator starts at -128 * (sum of the group's weight codes).
 #include "vectors_avx512.h"
-#include "vector_kernels.h"
+#include "vector_attention.h"
 #include "gemv_avx512.h"
 
 namespace voxquant {

@@ -53,7 +53,7 @@ inline F loadBf16(const uint8_t* p) { return F{bf16ToFloat(p), bf16ToFloat(p + 2
 }  // namespace
 }  // namespace voxquant
 
-#include "vector_kernels.h"
+#include "vector_attention.h"
 
 namespace voxquant {
 namespace {

@@ -42,7 +42,9 @@ struct Call {
 napi_value makeString(napi_env env, const char* text);
 void exportFunction(napi_env env, napi_value exports, const char* name, napi_callback callback);
 
-void registerKernels(napi_env env, napi_value exports);
+void registerProducts(napi_env env, napi_value exports);
+void registerLayers(napi_env env, napi_value exports);
+void registerMachine(napi_env env, napi_value exports);
 void registerMapping(napi_env env, napi_value exports);
 
 }  // namespace voxquant

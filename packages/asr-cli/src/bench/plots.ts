@@ -18,9 +18,12 @@ const WIDTH = 860;
 const HEIGHT = 420;
 const MARGIN = { left: 64, right: 24, top: 20, bottom: 48 };
 
+/** Room that the label of a point takes, at most. */
+const LABEL = { width: 240, height: 14 };
+
 /** About `count` round numbers from 0 up to at least `max`. */
 export function ticks(max: number, count: number): number[] {
-  const raw = Math.max(max, Number.MIN_VALUE) / count;
+  const raw = Math.max(max, 1e-9) / count;
   const power = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((candidate) => candidate >= raw)!;
   const steps = Math.max(1, Math.ceil(max / step - 1e-9));
@@ -51,15 +54,23 @@ export function sizeSpeedPlot(summaries: readonly Summary[]): string {
     label((MARGIN.left + right) / 2, HEIGHT - 8, "size of the weights", "middle"),
     label(MARGIN.left, MARGIN.top - 6, "× real time", "start"),
   ];
-  const points = summaries.map((summary) => {
+  const taken: { x: number; y: number }[] = [];
+  const byHeight = [...summaries].sort((a, b) => a.rtf - b.rtf);
+  const points = byHeight.map((summary) => {
     const [cx, cy] = [x(summary.file_bytes), y(1 / summary.rtf)];
     const name = `${summary.weights}, ${summary.backend}, ${threadsText(summary.threads)}`;
     const errors = summary.wer === null ? "" : `, WER ${percent(summary.wer)}`;
     const title = `${summary.model}: ${name}, ${formatBytes(summary.file_bytes)}, ${(1 / summary.rtf).toFixed(1)} × real time${errors}`;
     const atRight = cx > WIDTH * 0.7;
+    // From the top down, each label below those that it would cover.
+    let labelY = cy + 4;
+    for (const other of taken)
+      if (Math.abs(other.x - cx) < LABEL.width && labelY < other.y + LABEL.height)
+        labelY = other.y + LABEL.height;
+    taken.push({ x: cx, y: labelY });
     return (
       `<g><title>${escapeHtml(title)}</title><circle cx="${cx.toFixed(1)}" cy="${cy.toFixed(1)}" r="7" class="q${summary.stars ?? "n"}"/>` +
-      label(cx + (atRight ? -12 : 12), cy + 4, name + errors, atRight ? "end" : "start") +
+      label(cx + (atRight ? -12 : 12), labelY, name + errors, atRight ? "end" : "start") +
       "</g>"
     );
   });
@@ -69,13 +80,13 @@ export function sizeSpeedPlot(summaries: readonly Summary[]): string {
 /** The stages of a transcription in the order of time; what is left of the total is `other`. */
 export const STAGES = ["audio", "features", "encoder", "prefill", "decode"] as const;
 
-const BAR = { height: 26, step: 46, top: 8 };
+const BAR = { height: 26, step: 46, top: 8, left: 32 };
 
 /** A bar per scenario, divided into its stages, with a whisker from the fastest to the slowest total. */
 export function stagePlot(summaries: readonly Summary[]): string {
   const longest = Math.max(...summaries.map(({ total_ms, max }) => max.total_ms ?? total_ms));
   const axis = ticks(longest, 8);
-  const x = (ms: number): number => 12 + (ms / axis.at(-1)!) * (WIDTH - 60);
+  const x = (ms: number): number => BAR.left + (ms / axis.at(-1)!) * (WIDTH - 2 * BAR.left);
   const bottom = BAR.top + summaries.length * BAR.step;
   const grid = axis.map(
     (tick) =>
