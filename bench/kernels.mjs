@@ -5,15 +5,12 @@
 //                          [--levels avx2,avx512vnni] [--backends native,wasm] [--precision fast] [--runs 5] [--json]
 //
 // Build first: npx pnpm build. The limits need a C++ compiler (CXX or c++).
-import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
-import { availableParallelism, cpus, loadavg, tmpdir } from "node:os";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { availableParallelism, cpus, loadavg } from "node:os";
 import { parseArgs } from "node:util";
 import { GGML_TYPES, isDense, selectDevice, weightByteLength } from "../packages/quant-core/dist/index.js";
 import { loadAddon } from "../packages/quant-core/dist/backends/native/addon.js";
 import { RandomWeights } from "../packages/asr-cli/dist/bench/random-weights.js";
+import { measureLimits } from "./limits.mjs";
 
 const WORKING_SET_BYTES = 256 * 2 ** 20;
 /** One measurement calls a kernel for at least this long. */
@@ -48,23 +45,6 @@ const rows = [];
 for (const backend of list(flags.backends)) await measureBackend(backend);
 if (flags.json) for (const row of rows) console.log(JSON.stringify(row));
 process.exit(0); // the thread pool may be parked
-
-/** Read bandwidth and arithmetic peaks of a number of threads; null without a compiler. */
-function measureLimits(threads) {
-  const folder = mkdtempSync(join(tmpdir(), "voxquant-limits-"));
-  try {
-    const program = join(folder, "limits");
-    const source = fileURLToPath(new URL("limits.cpp", import.meta.url));
-    const compiler = process.env.CXX ?? "c++";
-    const flags = ["-std=c++17", "-O3", "-march=native", "-pthread", "-w"];
-    const compiled = spawnSync(compiler, [...flags, source, "-o", program], { encoding: "utf8" });
-    if (compiled.status !== 0) return null;
-    const { stdout, status } = spawnSync(program, [String(threads)], { encoding: "utf8" });
-    return status === 0 ? JSON.parse(stdout).at(-1) : null;
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
-}
 
 function printHead() {
   console.log(`${cpus()[0]?.model ?? "unknown CPU"}, Node ${process.version}, load ${load.toFixed(2)}`);

@@ -22,10 +22,15 @@ export function startProgress(terminal: Terminal, label: string, unit: Unit): Pr
   const bar = new cliProgress.SingleBar({
     stream: terminal.stderr as NodeJS.WriteStream,
     clearOnComplete: true,
-    hideCursor: false, // a killed process could not bring it back
+    // A killed process could not bring the cursor and the terminal's line wrapping back.
+    hideCursor: false,
+    linewrap: true,
     fps: 8,
     gracefulExit: false,
-    format: () => progressLine(label, unit, latest, (performance.now() - started) / 1000),
+    format: () => {
+      const line = progressLine(label, unit, latest, (performance.now() - started) / 1000);
+      return line.slice(0, (terminal.stderr.columns ?? 80) - 1);
+    },
   });
   bar.start(1, 0);
   let running = true;

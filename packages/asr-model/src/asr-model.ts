@@ -84,8 +84,10 @@ export interface PartialTranscript {
   readonly final?: Transcript;
 }
 
-export interface StreamOptions
-  extends Pick<TranscribeOptions, "language" | "prompt" | "signal" | "maxTokens"> {
+export interface StreamOptions extends Pick<
+  TranscribeOptions,
+  "language" | "prompt" | "signal" | "maxTokens"
+> {
   /** Audio between two results, seconds, default 2. */
   readonly chunkSeconds?: number;
 }

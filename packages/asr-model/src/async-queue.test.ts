@@ -44,7 +44,11 @@ test("an error comes after the values before it", async () => {
 
 test("a linked abort follows its parent until it is released", () => {
   const parent = new AbortController();
-  const [followed, released, own] = [1, 2, 3].map(() => new LinkedAbort(parent.signal)) as [LinkedAbort, LinkedAbort, LinkedAbort];
+  const [followed, released, own] = [1, 2, 3].map(() => new LinkedAbort(parent.signal)) as [
+    LinkedAbort,
+    LinkedAbort,
+    LinkedAbort,
+  ];
   released.release();
   own.abort();
   expect(own.signal.aborted).toBe(true);

@@ -23,7 +23,12 @@ export interface ModelCheck {
 
 /** Needed unless there is a tokenizer.json. */
 const TOKENIZER_FILES = ["vocab.json", "merges.txt", "tokenizer_config.json"];
-const OPTIONAL_FILES = ["tokenizer.json", "generation_config.json", "preprocessor_config.json", "chat_template.json"];
+const OPTIONAL_FILES = [
+  "tokenizer.json",
+  "generation_config.json",
+  "preprocessor_config.json",
+  "chat_template.json",
+];
 
 /**
  * Checks whether a model folder or a GGUF file is complete, from names, headers and config alone: no weights are read.
@@ -85,7 +90,9 @@ async function contentProblems(opened: OpenedModel): Promise<string[]> {
   const { configJson, files, location, main, decoder } = opened;
   const config = parseQwen3AsrConfig(configJson, await files.readText("generation_config.json"), location);
   const problems: string[] = [];
-  const missing = expectedTensors(config).filter((name) => !main.tensors.has(name) && decoder?.tensors.has(name) !== true);
+  const missing = expectedTensors(config).filter(
+    (name) => !main.tensors.has(name) && decoder?.tensors.has(name) !== true,
+  );
   if (missing.length > 0) {
     const more = missing.length > 1 ? ` and ${missing.length - 1} more` : "";
     problems.push(`${location}: tensor ${missing[0]}${more} missing`);
@@ -102,14 +109,19 @@ async function familyTitle(path: string, opened: OpenedModel | null): Promise<st
   if (opened !== null) return detectModelFamily(JSON.parse(opened.configJson))?.title ?? null;
   const { readFile } = nodeBuiltin("node:fs/promises");
   try {
-    const config: unknown = JSON.parse(await readFile(nodeBuiltin("node:path").join(path, "config.json"), "utf8"));
+    const config: unknown = JSON.parse(
+      await readFile(nodeBuiltin("node:path").join(path, "config.json"), "utf8"),
+    );
     return detectModelFamily(config)?.title ?? null;
   } catch {
     return null;
   }
 }
 
-async function checkParts(opened: OpenedModel | null, folder: readonly string[]): Promise<ModelCheck["parts"]> {
+async function checkParts(
+  opened: OpenedModel | null,
+  folder: readonly string[],
+): Promise<ModelCheck["parts"]> {
   const has = async (name: string) =>
     folder.includes(name) || (opened !== null && (await opened.files.readText(name)) !== null);
   const whole = await has("tokenizer.json");
@@ -121,7 +133,11 @@ async function checkParts(opened: OpenedModel | null, folder: readonly string[])
   return parts;
 }
 
-function chosenGguf(location: string, ggufs: readonly string[], safetensors: readonly string[]): string | null {
+function chosenGguf(
+  location: string,
+  ggufs: readonly string[],
+  safetensors: readonly string[],
+): string | null {
   try {
     return chooseGguf({ location, ggufs, hasSafetensors: safetensors.length > 0 }).name;
   } catch {

@@ -6,9 +6,15 @@ import { detectModelFamily, familyOfArchitecture, familyOfTensors } from "./fami
 describe("detectModelFamily", () => {
   test.each([
     ["qwen3-asr", { model_type: "qwen3_asr", thinker_config: { model_type: "qwen3_asr_thinker" } }],
-    ["qwen3-forced-aligner", { model_type: "qwen3_asr", thinker_config: { model_type: "qwen3_forced_aligner" } }],
+    [
+      "qwen3-forced-aligner",
+      { model_type: "qwen3_asr", thinker_config: { model_type: "qwen3_forced_aligner" } },
+    ],
     ["qwen3-tts", { model_type: "qwen3_tts", architectures: ["Qwen3TTSForConditionalGeneration"] }],
-    ["qwen3-tts-codec", { model_type: "qwen3_tts_tokenizer_12hz", architectures: ["Qwen3TTSTokenizerV2Model"] }],
+    [
+      "qwen3-tts-codec",
+      { model_type: "qwen3_tts_tokenizer_12hz", architectures: ["Qwen3TTSTokenizerV2Model"] },
+    ],
     ["whisper", { model_type: "whisper" }],
     ["whisper", { architectures: ["WhisperForConditionalGeneration"] }],
     ["parakeet", { model_type: "parakeet_tdt", architectures: ["ParakeetForTDT"] }],
@@ -18,9 +24,12 @@ describe("detectModelFamily", () => {
     expect(detectModelFamily(config)?.family).toBe(family);
   });
 
-  test.each([[null], ["text"], [[]], [{}], [{ model_type: 3 }], [{ model_type: "llama" }]])("unknown: %j", (config) => {
-    expect(detectModelFamily(config)).toBeNull();
-  });
+  test.each([[null], ["text"], [[]], [{}], [{ model_type: 3 }], [{ model_type: "llama" }]])(
+    "unknown: %j",
+    (config) => {
+      expect(detectModelFamily(config)).toBeNull();
+    },
+  );
 
   test.each([
     ["qwen3-asr", ["qwen3-asr", "qwen3-forced-aligner"]],

@@ -6,7 +6,9 @@ const folder = (ggufs: string[], hasSafetensors = true) => ({ location: "models/
 test("the source system's order of preference, and the choice is told", () => {
   const choice = chooseGguf(folder(["a.gguf", "model-q4_0.gguf", "model-q6_k.gguf", "model.gguf"]));
   expect(choice.name).toBe("model-q6_k.gguf");
-  expect(choice.reason).toMatch(/models\/m: uses model-q6_k\.gguf.*also there: a\.gguf, model-q4_0\.gguf, model\.gguf, safetensors/);
+  expect(choice.reason).toMatch(
+    /models\/m: uses model-q6_k\.gguf.*also there: a\.gguf, model-q4_0\.gguf, model\.gguf, safetensors/,
+  );
   expect(chooseGguf(folder(["model-q6k.gguf", "model-q8_0.gguf"])).name).toBe("model-q8_0.gguf");
 });
 
@@ -23,7 +25,10 @@ test("a GGUF alone is taken whatever its name", () => {
 });
 
 test("the caller's choice wins", () => {
-  expect(chooseGguf(folder(["model-q8_0.gguf"]), "auto", "x/mine.gguf")).toEqual({ name: "x/mine.gguf", reason: null });
+  expect(chooseGguf(folder(["model-q8_0.gguf"]), "auto", "x/mine.gguf")).toEqual({
+    name: "x/mine.gguf",
+    reason: null,
+  });
   expect(() => chooseGguf(folder([]), "safetensors", "mine.gguf")).toThrow(ConfigError);
 });
 

@@ -40,16 +40,26 @@ export function chooseGguf(
   const { location, ggufs, hasSafetensors } = folder;
   if (weights === "safetensors") {
     if (named !== undefined) {
-      throw new ConfigError(`decoder weights "safetensors" and the decoder GGUF ${named} exclude each other: give one`);
+      throw new ConfigError(
+        `decoder weights "safetensors" and the decoder GGUF ${named} exclude each other: give one`,
+      );
     }
     if (hasSafetensors) return { name: null, reason: null };
-    throw new ResourceError(`${location}: has no safetensors weights (model.safetensors or shards), which were asked for`);
+    throw new ResourceError(
+      `${location}: has no safetensors weights (model.safetensors or shards), which were asked for`,
+    );
   }
   if (named !== undefined) return { name: named, reason: null };
   const preferred = GGUF_PREFERENCE.find((name) => ggufs.includes(name));
   if (preferred !== undefined) {
-    const others = [...ggufs.filter((name) => name !== preferred), ...(hasSafetensors ? ["safetensors"] : [])];
-    const reason = others.length === 0 ? null : `${location}: uses ${preferred}, first of the known names; also there: ${others.join(", ")}`;
+    const others = [
+      ...ggufs.filter((name) => name !== preferred),
+      ...(hasSafetensors ? ["safetensors"] : []),
+    ];
+    const reason =
+      others.length === 0
+        ? null
+        : `${location}: uses ${preferred}, first of the known names; also there: ${others.join(", ")}`;
     return { name: preferred, reason };
   }
   const [only, second] = ggufs;
@@ -60,10 +70,14 @@ export function chooseGguf(
     );
   }
   if (only !== undefined && (weights === "gguf" || !hasSafetensors)) return { name: only, reason: null };
-  if (weights === "gguf") throw new ResourceError(`${location}: has no .gguf file, which was asked for; quantize makes one`);
+  if (weights === "gguf")
+    throw new ResourceError(`${location}: has no .gguf file, which was asked for; quantize makes one`);
   if (!hasSafetensors) {
-    throw new ResourceError(`${location}: has no weights: neither model.safetensors (or shards) nor a .gguf file`);
+    throw new ResourceError(
+      `${location}: has no weights: neither model.safetensors (or shards) nor a .gguf file`,
+    );
   }
-  const reason = only === undefined ? null : `${location}: uses the safetensors; ${only} is not one of the known names`;
+  const reason =
+    only === undefined ? null : `${location}: uses the safetensors; ${only} is not one of the known names`;
   return { name: null, reason };
 }

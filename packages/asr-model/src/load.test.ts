@@ -1,8 +1,23 @@
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { BackendError, ConfigError, openModelFiles, quantizeCheckpoint, ResourceError } from "@voxquant/quant-core";
+import {
+  BackendError,
+  ConfigError,
+  openModelFiles,
+  quantizeCheckpoint,
+  ResourceError,
+} from "@voxquant/quant-core";
 import { loadAsrModel, loadForcedAligner, type LoadAsrOptions } from "./load.js";
 import { qwen3AsrQuantizeProfile } from "./qwen3-asr/quantize-profile.js";
 
@@ -102,9 +117,13 @@ describe("sources", () => {
 
   test("progress goes up to the end", async () => {
     const seen: { bytesDone: number; bytesTotal: number }[] = [];
-    const model = await loadAsrModel(whole, { onProgress: ({ bytesDone, bytesTotal }) => seen.push({ bytesDone, bytesTotal }) });
+    const model = await loadAsrModel(whole, {
+      onProgress: ({ bytesDone, bytesTotal }) => seen.push({ bytesDone, bytesTotal }),
+    });
     await model.dispose();
-    expect(seen.map(({ bytesDone }) => bytesDone)).toEqual([...seen.map(({ bytesDone }) => bytesDone)].sort((a, b) => a - b));
+    expect(seen.map(({ bytesDone }) => bytesDone)).toEqual(
+      [...seen.map(({ bytesDone }) => bytesDone)].sort((a, b) => a - b),
+    );
     expect(seen.at(-1)!.bytesDone).toBeLessThanOrEqual(seen.at(-1)!.bytesTotal);
     expect(seen.at(-1)!.bytesDone).toBeGreaterThan(0.9 * seen.at(-1)!.bytesTotal);
   });
@@ -118,11 +137,35 @@ describe("refused", () => {
   };
 
   test.each<[string, () => string, new (message: string) => Error, RegExp, LoadAsrOptions | null]>([
-    ["a missing folder", () => join(root, "nowhere"), ResourceError, /nowhere: there is no such file or folder/, null],
+    [
+      "a missing folder",
+      () => join(root, "nowhere"),
+      ResourceError,
+      /nowhere: there is no such file or folder/,
+      null,
+    ],
     ["an empty folder", folder, ResourceError, /has no weights/, null],
-    ["a Qwen3-TTS model", () => config({ model_type: "qwen3_tts" }), ConfigError, /is a Qwen3-TTS model.*tts-cli synthesize --model/, null],
-    ["a Whisper model", () => config({ model_type: "whisper" }), ConfigError, /is a Whisper model.*Qwen3-ASR models only/, null],
-    ["an unknown model", () => config({ model_type: "llama" }), ConfigError, /"llama"; supported: "qwen3_asr"/, null],
+    [
+      "a Qwen3-TTS model",
+      () => config({ model_type: "qwen3_tts" }),
+      ConfigError,
+      /is a Qwen3-TTS model.*tts-cli synthesize --model/,
+      null,
+    ],
+    [
+      "a Whisper model",
+      () => config({ model_type: "whisper" }),
+      ConfigError,
+      /is a Whisper model.*Qwen3-ASR models only/,
+      null,
+    ],
+    [
+      "an unknown model",
+      () => config({ model_type: "llama" }),
+      ConfigError,
+      /"llama"; supported: "qwen3_asr"/,
+      null,
+    ],
     [
       "a forced aligner",
       () => config({ model_type: "qwen3_asr", thinker_config: { model_type: "qwen3_forced_aligner" } }),
@@ -135,37 +178,78 @@ describe("refused", () => {
     ["missing weights", () => copyWithout("model.safetensors"), ResourceError, /has no weights/, null],
     [
       "a missing field",
-      () => withConfig((c) => delete (c["thinker_config"] as Record<string, Record<string, unknown>>)["text_config"]!["head_dim"]),
+      () =>
+        withConfig(
+          (c) =>
+            delete (c["thinker_config"] as Record<string, Record<string, unknown>>)["text_config"]![
+              "head_dim"
+            ],
+        ),
       ConfigError,
       /thinker_config\.text_config\.head_dim/,
       null,
     ],
     [
       "a config that does not fit the weights",
-      () => withConfig((c) => ((c["thinker_config"] as Record<string, Record<string, unknown>>)["text_config"]!["head_dim"] = 64)),
+      () =>
+        withConfig(
+          (c) =>
+            ((c["thinker_config"] as Record<string, Record<string, unknown>>)["text_config"]!["head_dim"] =
+              64),
+        ),
       ConfigError,
       /q_proj.*asks for/,
       null,
     ],
-    ["a config that is no JSON", () => {
-      const path = copyWithout("config.json");
-      writeFileSync(join(path, "config.json"), "{");
-      return path;
-    }, ConfigError, /config\.json is not valid JSON/, null],
+    [
+      "a config that is no JSON",
+      () => {
+        const path = copyWithout("config.json");
+        writeFileSync(join(path, "config.json"), "{");
+        return path;
+      },
+      ConfigError,
+      /config\.json is not valid JSON/,
+      null,
+    ],
     ["a decoder alone", () => decoder, ConfigError, /has no audio encoder/, null],
-    ["a choice of decoder for a file", () => whole, ConfigError, /for a model folder only/, { decoderWeights: "gguf" }],
-    ["a memory limit that is too low", () => MINI, ConfigError, /needs?.*MB of memory.*limit is 1\.00 MB/, { memoryLimitBytes: 1e6 }],
-    ["a missing shard", () => {
-      const path = copyWithout();
-      renameSync(join(path, "model.safetensors"), join(path, "model-00001-of-00002.safetensors"));
-      return path;
-    }, ResourceError, /model-00002-of-00002\.safetensors: this shard.*missing/, null],
-    ["several GGUF files of unknown names", () => {
-      const path = folder();
-      cpSync(whole, join(path, "a.gguf"));
-      cpSync(whole, join(path, "b.gguf"));
-      return path;
-    }, ConfigError, /several \.gguf files \(a\.gguf, b\.gguf\)/, null],
+    [
+      "a choice of decoder for a file",
+      () => whole,
+      ConfigError,
+      /for a model folder only/,
+      { decoderWeights: "gguf" },
+    ],
+    [
+      "a memory limit that is too low",
+      () => MINI,
+      ConfigError,
+      /needs?.*MB of memory.*limit is 1\.00 MB/,
+      { memoryLimitBytes: 1e6 },
+    ],
+    [
+      "a missing shard",
+      () => {
+        const path = copyWithout();
+        renameSync(join(path, "model.safetensors"), join(path, "model-00001-of-00002.safetensors"));
+        return path;
+      },
+      ResourceError,
+      /model-00002-of-00002\.safetensors: this shard.*missing/,
+      null,
+    ],
+    [
+      "several GGUF files of unknown names",
+      () => {
+        const path = folder();
+        cpSync(whole, join(path, "a.gguf"));
+        cpSync(whole, join(path, "b.gguf"));
+        return path;
+      },
+      ConfigError,
+      /several \.gguf files \(a\.gguf, b\.gguf\)/,
+      null,
+    ],
   ])("%s", async (_, make, type, message, options) => {
     const error = await loadAsrModel(make(), options ?? {}).then(
       () => null,
@@ -200,6 +284,8 @@ describe("refused", () => {
   });
 
   test("an aborted load", async () => {
-    await expect(loadAsrModel(MINI, { signal: AbortSignal.abort() })).rejects.toMatchObject({ name: "AbortError" });
+    await expect(loadAsrModel(MINI, { signal: AbortSignal.abort() })).rejects.toMatchObject({
+      name: "AbortError",
+    });
   });
 });

@@ -3,6 +3,7 @@ import {
   ConfigError,
   Runtime,
   selectDevice,
+  setThreads,
   type BackendName,
   type Checkpoint,
   type ModelSource,
@@ -28,12 +29,16 @@ export interface LoadAsrOptions {
   readonly decoderWeights?: DecoderWeights;
   /** The decoder's GGUF; a relative path counts from the model folder. */
   readonly decoderGguf?: string;
-  /** Threads of the native backend; default: one per core that this process may use. */
+  /** Threads of the native backend, for all models of the process; default: one per core that it may use. */
   readonly threads?: number;
   readonly signal?: AbortSignal;
   /** Refuse to load what is estimated to take more; default: the memory of the machine or of its control group. */
   readonly memoryLimitBytes?: number;
-  onProgress?(progress: { readonly bytesDone: number; readonly bytesTotal: number; readonly what: string }): void;
+  onProgress?(progress: {
+    readonly bytesDone: number;
+    readonly bytesTotal: number;
+    readonly what: string;
+  }): void;
   onWarning?(message: string): void;
   /** Choices made on the caller's behalf: backend, weights. */
   onLog?(message: string): void;
@@ -64,7 +69,10 @@ export interface LoadAlignerOptions extends LoadAsrOptions {
 }
 
 /** Loads a Qwen3-ForcedAligner checkpoint, for word times. @throws as loadAsrModel */
-export async function loadForcedAligner(source: ModelSource, options: LoadAlignerOptions = {}): Promise<ForcedAligner> {
+export async function loadForcedAligner(
+  source: ModelSource,
+  options: LoadAlignerOptions = {},
+): Promise<ForcedAligner> {
   const { model } = await loadQwen3Asr(source, "qwen3-forced-aligner", options);
   return new Qwen3ForcedAligner(model, options.words);
 }
@@ -83,6 +91,7 @@ export async function loadQwen3Asr(
     // The checkpoint before the backend: what is wrong with a file is said without waiting for one.
     const { backend, device, reason } = await selectDevice(options.backend ?? "auto");
     options.onLog?.(`backend ${backend}: ${reason}`);
+    if (options.threads !== undefined) setThreads(options.threads);
     requireMemory(opened, backend, options.memoryLimitBytes);
     runtime = new Runtime(device, precision);
     const model = await Qwen3AsrModel.load(reportingParts(opened, options), runtime);

@@ -27,7 +27,11 @@ test("weights, cache and activations from names and shapes", () => {
 });
 
 test("llama.cpp's names, and a file without a decoder", () => {
-  const layout = { "token_embd.weight": [100, 16], "blk.0.attn_k.weight": [8, 16], "blk.0.ffn_gate.weight": [48, 16] };
+  const layout = {
+    "token_embd.weight": [100, 16],
+    "blk.0.attn_k.weight": [8, 16],
+    "blk.0.ffn_gate.weight": [48, 16],
+  };
   expect(estimateMemory(checkpoint(layout), 3).kvBytes).toBe(3 * 2 * 8 * 4);
   expect(estimateMemory(checkpoint({ "thinker.audio_tower.conv_out.weight": [8, 64] }), 3)).toEqual({
     weightsBytes: 1024,
@@ -39,7 +43,9 @@ test("llama.cpp's names, and a file without a decoder", () => {
 test("the published 0.6B checkpoint: 229,376 bytes of cache per token", () => {
   const path = goldensFolder("qwen3-asr", "real-shapes-0.6b.json");
   if (path === null) return;
-  const { list } = readGoldenJson<{ list: readonly (readonly [name: string, kind: string, shape: readonly number[]])[] }>(path);
+  const { list } = readGoldenJson<{
+    list: readonly (readonly [name: string, kind: string, shape: readonly number[]])[];
+  }>(path);
   const shapes = Object.fromEntries(list.map(([name, , shape]) => [name, shape]));
   expect(estimateMemory(checkpoint(shapes), 1000).kvBytes).toBe(229_376_000);
 });

@@ -23,7 +23,10 @@ const LIVE_ACTIVATIONS = 8;
  * What a checkpoint needs in memory for a context of so many tokens, from its tensors' names and shapes alone (official
  * names and llama.cpp's). A checkpoint without decoder has `kvBytes` 0.
  */
-export function estimateMemory(checkpoint: Pick<Checkpoint, "tensors">, contextTokens: number): MemoryEstimate {
+export function estimateMemory(
+  checkpoint: Pick<Checkpoint, "tensors">,
+  contextTokens: number,
+): MemoryEstimate {
   let weightsBytes = 0;
   let kvPerToken = 0;
   let hidden = 0;

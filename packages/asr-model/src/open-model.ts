@@ -9,12 +9,7 @@ import {
   type ModelFiles,
   type ModelSource,
 } from "@voxquant/quant-core";
-import {
-  detectModelFamily,
-  familyOfArchitecture,
-  familyOfTensors,
-  type ModelFamily,
-} from "./families.js";
+import { detectModelFamily, familyOfArchitecture, familyOfTensors, type ModelFamily } from "./families.js";
 import { chooseGguf, type DecoderWeights } from "./gguf-choice.js";
 
 /** Families that this package runs. */
@@ -61,7 +56,10 @@ export async function openModel(
   const opened: Checkpoint[] = [];
   try {
     const open = async (from: ModelSource): Promise<Checkpoint> => {
-      const checkpoint = await openCheckpoint(from, options.signal === undefined ? {} : { signal: options.signal });
+      const checkpoint = await openCheckpoint(
+        from,
+        options.signal === undefined ? {} : { signal: options.signal },
+      );
       opened.push(checkpoint);
       return checkpoint;
     };
@@ -122,7 +120,8 @@ async function locate(source: ModelSource): Promise<Place> {
       ? { kind: "folder", folder: path }
       : { kind: "file", source: path, folder: dirname(path) };
   } catch (cause) {
-    const reason = (cause as NodeJS.ErrnoException).code === "ENOENT" ? "there is no such file or folder" : String(cause);
+    const reason =
+      (cause as NodeJS.ErrnoException).code === "ENOENT" ? "there is no such file or folder" : String(cause);
     throw new ResourceError(`${path}: ${reason}; give a model folder or a .gguf file`, { cause });
   }
 }
@@ -168,7 +167,12 @@ function describe(source: ModelSource): string {
   return typeof source === "string" || source instanceof URL ? String(source) : "the given model content";
 }
 
-async function openFolder(folder: string, wanted: Wanted, open: Open, options: OpenModelOptions): Promise<Parts> {
+async function openFolder(
+  folder: string,
+  wanted: Wanted,
+  open: Open,
+  options: OpenModelOptions,
+): Promise<Parts> {
   const files = await openModelFiles(folder);
   // Before the weights: another family's folder may have none that could be opened.
   const config = parseJson(await files.readText("config.json"));
@@ -217,7 +221,9 @@ async function listGgufs(folder: string): Promise<string[]> {
 async function hasSafetensors(folder: string): Promise<boolean> {
   if (isWebUrl(folder)) return true;
   const names = await nodeBuiltin("node:fs/promises").readdir(folder);
-  return names.some((name) => /^model(-\d{5}-of-\d{5})?\.safetensors$|^model\.safetensors\.index\.json$/.test(name));
+  return names.some((name) =>
+    /^model(-\d{5}-of-\d{5})?\.safetensors$|^model\.safetensors\.index\.json$/.test(name),
+  );
 }
 
 /** The config of a checkpoint of the wanted family. @throws ConfigError, ResourceError */
@@ -257,7 +263,10 @@ function parseJson(text: string | null): object | null {
 }
 
 function familyOfCheckpoint(checkpoint: Checkpoint): ModelFamily | null {
-  return familyOfArchitecture(checkpoint.metadata.get("general.architecture")) ?? familyOfTensors(checkpoint.tensors.keys());
+  return (
+    familyOfArchitecture(checkpoint.metadata.get("general.architecture")) ??
+    familyOfTensors(checkpoint.tensors.keys())
+  );
 }
 
 /** For a checkpoint without config. */

@@ -17,7 +17,7 @@ export async function* partialTranscripts(
 ): AsyncGenerator<PartialTranscript, void, undefined> {
   const queue = new AsyncQueue<PartialTranscript>();
   const call = new LinkedAbort(options.signal);
-  const separate = options.vad ?? true ? joinTexts : (texts: readonly string[]) => texts.join("");
+  const separate = (options.vad ?? true) ? joinTexts : (texts: readonly string[]) => texts.join("");
   const forced = options.language !== undefined && options.language.trim() !== "";
   const finished: string[] = [];
   /** Raw output of the pieces that are being decoded, by their index. */

@@ -107,7 +107,9 @@ export async function* speechPieces(
   intake.requireLength(MIN_SPEECH_SAMPLES);
   if (first === null) return;
   const whole =
-    first.start <= CLIP_MARGIN_SAMPLES && intake.samples - first.end <= CLIP_MARGIN_SAMPLES ? intake.whole() : null;
+    first.start <= CLIP_MARGIN_SAMPLES && intake.samples - first.end <= CLIP_MARGIN_SAMPLES
+      ? intake.whole()
+      : null;
   yield whole === null ? first : { start: 0, end: whole.length, samples: applyPeakGuard(whole) };
 }
 
@@ -146,7 +148,8 @@ export async function* quietPieces(
     yield { start: 0, end: filled, samples: applyPeakGuard(buffer.slice(0, filled)) };
     return;
   }
-  while (filled / SAMPLE_RATE > maxSeconds) yield cut(splitAtQuiet(buffer.subarray(0, filled), maxSeconds)[1]!.start);
+  while (filled / SAMPLE_RATE > maxSeconds)
+    yield cut(splitAtQuiet(buffer.subarray(0, filled), maxSeconds)[1]!.start);
   yield cut(filled);
 }
 

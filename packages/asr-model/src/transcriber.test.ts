@@ -40,7 +40,8 @@ function seconds(value: number, level = 0.25): { samples: Float32Array; sampleRa
 /** Constant sound with 0.1 s of silence from each of these seconds on, where the splitting will cut. */
 function withGaps(length: number, gaps: readonly number[]) {
   const audio = seconds(length);
-  for (const gap of gaps) audio.samples.fill(0, Math.round(gap * SAMPLE_RATE), Math.round((gap + 0.1) * SAMPLE_RATE));
+  for (const gap of gaps)
+    audio.samples.fill(0, Math.round(gap * SAMPLE_RATE), Math.round((gap + 0.1) * SAMPLE_RATE));
   return audio;
 }
 
@@ -61,7 +62,12 @@ test.each([
 test("a clip is one piece, as it is", async () => {
   const recognizer = new FakeRecognizer(() => ({ text: "Hello.", ids: [5, 6, 7] }));
   const audio = seconds(0.3);
-  const transcript = await transcribe(recognizer, audio, { ...whole, prompt: "names", language: "english", maxTokens: 9 }, { ...FACTS, loadMs: 3 });
+  const transcript = await transcribe(
+    recognizer,
+    audio,
+    { ...whole, prompt: "names", language: "english", maxTokens: 9 },
+    { ...FACTS, loadMs: 3 },
+  );
   expect(recognizer.batches).toHaveLength(1);
   const [piece] = recognizer.batches[0]!;
   expect(piece).toMatchObject({ context: "names", language: "English", maxTokens: 9 });
@@ -93,13 +99,22 @@ test("long audio is cut at quiet places and joined as the official package does"
     text: `${(samples.length / SAMPLE_RATE).toFixed(1)};`,
     language: samples.length > 19 * SAMPLE_RATE ? "English" : "German",
   }));
-  const transcript = await transcribe(recognizer, withGaps(45, cuts), { ...whole, segmentSeconds: 20, batchSize: 2 }, FACTS);
+  const transcript = await transcribe(
+    recognizer,
+    withGaps(45, cuts),
+    { ...whole, segmentSeconds: 20, batchSize: 2 },
+    FACTS,
+  );
   expect(transcript.segments.map(({ start, end }) => [start.toFixed(1), end.toFixed(1)])).toEqual([
     ["0.0", "20.5"],
     ["20.5", "39.0"],
     ["39.0", "45.0"],
   ]);
-  expect(transcript.segments.map(({ end }, i) => end === (transcript.segments[i + 1]?.start ?? 45))).toEqual([true, true, true]);
+  expect(transcript.segments.map(({ end }, i) => end === (transcript.segments[i + 1]?.start ?? 45))).toEqual([
+    true,
+    true,
+    true,
+  ]);
   expect(transcript.text).toBe("20.5;18.5;6.0;");
   expect(transcript.language).toBe("English,German");
   expect(recognizer.batches.map((batch) => batch.length)).toEqual([2, 1]);
@@ -118,7 +133,9 @@ test("batches hold a bounded amount of audio", async () => {
   const recognizer = new FakeRecognizer(() => ({}));
   await transcribe(recognizer, seconds(265), { ...whole, segmentSeconds: 130 }, FACTS);
   for (const batch of recognizer.batches) {
-    expect(batch.reduce((sum, { samples }) => sum + samples.length, 0)).toBeLessThanOrEqual(240 * SAMPLE_RATE);
+    expect(batch.reduce((sum, { samples }) => sum + samples.length, 0)).toBeLessThanOrEqual(
+      240 * SAMPLE_RATE,
+    );
   }
   expect(recognizer.batches.length).toBeGreaterThanOrEqual(2);
 });
@@ -126,7 +143,12 @@ test("batches hold a bounded amount of audio", async () => {
 test("and of keys and values: a large model gets fewer pieces at once, but one at least", async () => {
   const sizes = async (kvBytesPerToken: number) => {
     const recognizer = new FakeRecognizer(() => ({}));
-    await transcribe(recognizer, withGaps(3.9, [1, 2, 3]), { ...whole, segmentSeconds: 1 }, { ...FACTS, kvBytesPerToken });
+    await transcribe(
+      recognizer,
+      withGaps(3.9, [1, 2, 3]),
+      { ...whole, segmentSeconds: 1 },
+      { ...FACTS, kvBytesPerToken },
+    );
     return recognizer.batches.map((batch) => batch.length);
   };
   const [pieces] = await sizes(1000);
@@ -138,7 +160,14 @@ test("and of keys and values: a large model gets fewer pieces at once, but one a
 test("a silent recording needs no model", async () => {
   const recognizer = new FakeRecognizer(() => ({ text: "invented" }));
   const transcript = await transcribe(recognizer, seconds(3, 0), {}, FACTS);
-  expect(transcript).toMatchObject({ text: "", language: "", segments: [], tokens: [], stopReason: "no-speech", audioSeconds: 3 });
+  expect(transcript).toMatchObject({
+    text: "",
+    language: "",
+    segments: [],
+    tokens: [],
+    stopReason: "no-speech",
+    audioSeconds: 3,
+  });
   expect(recognizer.batches).toEqual([]);
 });
 
@@ -156,7 +185,9 @@ describe("repetition", () => {
         : { text: samples.length > 4.5 * SAMPLE_RATE ? "first." : "second." },
     );
     const transcript = await transcribe(recognizer, withGaps(9, [5]), whole, FACTS);
-    expect(transcript.segments.map(({ text, start, end }) => [text, start.toFixed(1), end.toFixed(1)])).toEqual([
+    expect(
+      transcript.segments.map(({ text, start, end }) => [text, start.toFixed(1), end.toFixed(1)]),
+    ).toEqual([
       ["first.", "0.0", "5.0"],
       ["second.", "5.0", "9.0"],
     ]);
@@ -164,7 +195,11 @@ describe("repetition", () => {
   });
 
   test("and kept with its repeats cut if that does not help", async () => {
-    const recognizer = new FakeRecognizer(() => ({ text: "loop", stopReason: "repetition", truncatedRepeats: 20 }));
+    const recognizer = new FakeRecognizer(() => ({
+      text: "loop",
+      stopReason: "repetition",
+      truncatedRepeats: 20,
+    }));
     const transcript = await transcribe(recognizer, seconds(9), whole, FACTS);
     expect(recognizer.batches.map((batch) => batch.length)).toEqual([1, 2]);
     expect(transcript).toMatchObject({ text: "loop", stopReason: "repetition" });
@@ -183,7 +218,12 @@ test("length outranks the other reasons", async () => {
   const reasons = ["eos", "length", "repetition"] as const;
   let at = 0;
   const recognizer = new FakeRecognizer(() => ({ stopReason: reasons[at++ % 3]! }));
-  const transcript = await transcribe(recognizer, withGaps(2.9, [1, 2]), { ...whole, segmentSeconds: 1 }, FACTS);
+  const transcript = await transcribe(
+    recognizer,
+    withGaps(2.9, [1, 2]),
+    { ...whole, segmentSeconds: 1 },
+    FACTS,
+  );
   expect(transcript.stopReason).toBe("length");
 });
 
@@ -234,13 +274,19 @@ test("progress, tokens and segments are reported in order", async () => {
 
 test("a trace is of one piece at a time", async () => {
   const recognizer = new FakeRecognizer(() => ({}));
-  await transcribe(recognizer, withGaps(50, [20, 40]), { ...whole, segmentSeconds: 20, trace: () => undefined }, FACTS);
+  await transcribe(
+    recognizer,
+    withGaps(50, [20, 40]),
+    { ...whole, segmentSeconds: 20, trace: () => undefined },
+    FACTS,
+  );
   expect(recognizer.batches.map((batch) => batch.length)).toEqual([1, 1, 1]);
 });
 
 describe("refused", () => {
   const recognizer = new FakeRecognizer(() => ({}));
-  const run = (audio: Parameters<typeof transcribe>[1], options = {}) => transcribe(recognizer, audio, options, FACTS);
+  const run = (audio: Parameters<typeof transcribe>[1], options = {}) =>
+    transcribe(recognizer, audio, options, FACTS);
 
   test.each([
     ["no samples", 0, "no_data", whole],
@@ -248,7 +294,10 @@ describe("refused", () => {
     ["200 samples, with voice activity detection", 200 / SAMPLE_RATE, "too_short", {}],
     ["0.02 s, with voice activity detection", 0.02, "too_short", {}],
   ])("%s", async (_, length, kind, options) => {
-    const error = await run(seconds(length), options).then(() => null, (thrown: unknown) => thrown);
+    const error = await run(seconds(length), options).then(
+      () => null,
+      (thrown: unknown) => thrown,
+    );
     expect(error).toBeInstanceOf(AudioError);
     expect((error as AudioError).kind).toBe(kind);
   });
@@ -274,9 +323,17 @@ describe("refused", () => {
   });
 
   test("an aborted call, before and between batches", async () => {
-    await expect(run(seconds(1), { signal: AbortSignal.abort() })).rejects.toMatchObject({ name: "AbortError" });
+    await expect(run(seconds(1), { signal: AbortSignal.abort() })).rejects.toMatchObject({
+      name: "AbortError",
+    });
     const controller = new AbortController();
-    const options = { ...whole, segmentSeconds: 20, batchSize: 1, signal: controller.signal, onSegment: () => controller.abort() };
+    const options = {
+      ...whole,
+      segmentSeconds: 20,
+      batchSize: 1,
+      signal: controller.signal,
+      onSegment: () => controller.abort(),
+    };
     await expect(run(withGaps(50, [20, 40]), options)).rejects.toMatchObject({ name: "AbortError" });
   });
 });

@@ -67,14 +67,18 @@ function checkOptions(options: TranscribeOptions): Settings {
   const limit = timestamps === "word" ? MAX_ALIGNED_PIECE_SECONDS : MAX_PIECE_SECONDS;
   const segmentSeconds = options.segmentSeconds ?? (vad ? DEFAULT_SEGMENT_SECONDS : limit);
   if (!(segmentSeconds >= 1 && segmentSeconds <= limit)) {
-    throw new ConfigError(`segmentSeconds is ${segmentSeconds}, 1 to ${limit} are possible${timestamps === "word" ? " with word times" : ""}`);
+    throw new ConfigError(
+      `segmentSeconds is ${segmentSeconds}, 1 to ${limit} are possible${timestamps === "word" ? " with word times" : ""}`,
+    );
   }
   if (!(Number.isInteger(batchSize) && batchSize >= 1)) {
     throw new ConfigError(`batchSize is ${batchSize}, a whole number from 1 is needed`);
   }
   if (maxTokens !== undefined) checkMaxTokens(maxTokens);
   if (timestamps === "word" && options.aligner === undefined) {
-    throw new ConfigError('timestamps "word" needs an aligner: load one with loadForcedAligner and pass it on');
+    throw new ConfigError(
+      'timestamps "word" needs an aligner: load one with loadForcedAligner and pass it on',
+    );
   }
   return { options, language: languageOption(options.language), vad, segmentSeconds, batchSize };
 }
@@ -111,7 +115,14 @@ export async function transcribe(
   const { signal } = options;
   signal?.throwIfAborted();
   const started = performance.now();
-  const stages: StageTimings = { featuresMs: 0, encoderMs: 0, prefillMs: 0, prefillTokens: 0, decodeMs: 0, decodeTokens: 0 };
+  const stages: StageTimings = {
+    featuresMs: 0,
+    encoderMs: 0,
+    prefillMs: 0,
+    prefillTokens: 0,
+    decodeMs: 0,
+    decodeTokens: 0,
+  };
   let vadMs = 0;
   const stream = openAudio(audio, { sampleRate: SAMPLE_RATE, ...(signal === undefined ? {} : { signal }) });
   const intake = new RecordingIntake(stream, vad ? segmentSeconds : 0);
@@ -125,11 +136,16 @@ export async function transcribe(
     options.onProgress?.({ secondsDone: done / SAMPLE_RATE, secondsTotal: total, segments: segments.length });
   };
   const pieces = vad
-    ? speechPieces(intake, segmentSeconds, { onAnalysed: (samples) => report(samples), ...(signal === undefined ? {} : { signal }) })
+    ? speechPieces(intake, segmentSeconds, {
+        onAnalysed: (samples) => report(samples),
+        ...(signal === undefined ? {} : { signal }),
+      })
     : quietPieces(intake, segmentSeconds);
   const kvBytes = ({ samples: { length } }: AudioPiece) =>
     kvBytesPerToken *
-    (PROMPT_TOKENS + (AUDIO_TOKENS_PER_SECOND * length) / SAMPLE_RATE + (options.maxTokens ?? tokenBudget(length)));
+    (PROMPT_TOKENS +
+      (AUDIO_TOKENS_PER_SECOND * length) / SAMPLE_RATE +
+      (options.maxTokens ?? tokenBudget(length)));
   const sum = (batch: readonly AudioPiece[], of: (piece: AudioPiece) => number) =>
     batch.reduce((total, piece) => total + of(piece), 0);
   const fits = (batch: readonly AudioPiece[]) =>
@@ -238,15 +254,27 @@ function toModelPieces(pieces: readonly AudioPiece[], { options, language }: Set
 }
 
 /** Null for a piece in which the model heard no speech. */
-async function toSegment({ piece, result }: Recognized, options: TranscribeOptions): Promise<TranscriptSegment | null> {
+async function toSegment(
+  { piece, result }: Recognized,
+  options: TranscribeOptions,
+): Promise<TranscriptSegment | null> {
   const { text, language, ids, stopReason, truncatedRepeats } = result;
   if (text === "") return null;
   const start = piece.start / SAMPLE_RATE;
   const { aligner, timestamps, signal } = options;
   let words: Word[] | undefined;
   if (timestamps === "word" && aligner !== undefined) {
-    const aligned = await aligner.align(piece.samples, text, language, signal === undefined ? {} : { signal });
-    words = aligned.map((word) => ({ start: milliseconds(word.start + start), end: milliseconds(word.end + start), text: word.text }));
+    const aligned = await aligner.align(
+      piece.samples,
+      text,
+      language,
+      signal === undefined ? {} : { signal },
+    );
+    words = aligned.map((word) => ({
+      start: milliseconds(word.start + start),
+      end: milliseconds(word.end + start),
+      text: word.text,
+    }));
   }
   return {
     start,

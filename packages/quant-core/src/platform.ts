@@ -1,3 +1,4 @@
+import type * as buffer from "node:buffer";
 import type * as childProcess from "node:child_process";
 import type * as crypto from "node:crypto";
 import type * as fs from "node:fs";
@@ -9,6 +10,7 @@ import type * as url from "node:url";
 import { BackendError } from "./errors.js";
 
 interface NodeBuiltins {
+  "node:buffer": typeof buffer;
   "node:child_process": typeof childProcess;
   "node:crypto": typeof crypto;
   "node:fs": typeof fs;

@@ -46,8 +46,17 @@ export class Qwen3ForcedAligner implements ForcedAligner {
     return this.#model.config.languages;
   }
 
-  async align(samples: Float32Array, text: string, language: string, options: AlignOptions = {}): Promise<Word[]> {
-    const { words } = await this.alignWords(samples, alignerWords(text, language, this.#wordOptions), options);
+  async align(
+    samples: Float32Array,
+    text: string,
+    language: string,
+    options: AlignOptions = {},
+  ): Promise<Word[]> {
+    const { words } = await this.alignWords(
+      samples,
+      alignerWords(text, language, this.#wordOptions),
+      options,
+    );
     return words;
   }
 
@@ -61,13 +70,20 @@ export class Qwen3ForcedAligner implements ForcedAligner {
     words: readonly string[],
     { signal, trace }: AlignOptions = {},
   ): Promise<{ words: Word[]; classes: Int32Array }> {
-    if (this.#disposed) throw new ConfigError(`${this.location}: the aligner was disposed of; load it again to go on`);
+    if (this.#disposed)
+      throw new ConfigError(`${this.location}: the aligner was disposed of; load it again to go on`);
     if (samples.length < this.#model.minSamples) {
-      throw new AudioError("too_short", `the audio to align has ${samples.length} samples, at least ${this.#model.minSamples} are needed`);
+      throw new AudioError(
+        "too_short",
+        `the audio to align has ${samples.length} samples, at least ${this.#model.minSamples} are needed`,
+      );
     }
     if (samples.length > MAX_SAMPLES) {
       const seconds = (samples.length / SAMPLE_RATE).toFixed(1);
-      throw new AudioError("bad_input", `the audio to align is ${seconds} s long, ${MAX_ALIGNED_PIECE_SECONDS} s are possible: cut it at pauses`);
+      throw new AudioError(
+        "bad_input",
+        `the audio to align is ${seconds} s long, ${MAX_ALIGNED_PIECE_SECONDS} s are possible: cut it at pauses`,
+      );
     }
     await this.#model.verifyUnchanged();
     const audioTokens = this.#model.audioTokens(samples.length);

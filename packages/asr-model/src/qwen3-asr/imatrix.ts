@@ -58,7 +58,9 @@ export class ImatrixCollector {
 }
 
 export interface CollectImatrixOptions
-  extends Omit<LoadAsrOptions, "precision" | "onProgress">, Pick<TranscribeOptions, "language" | "onProgress"> {
+  extends
+    Omit<LoadAsrOptions, "precision" | "onProgress">,
+    Pick<TranscribeOptions, "language" | "onProgress"> {
   /** The GGUF file to write. */
   readonly output: string;
   /** Replace an existing output. */
@@ -103,7 +105,9 @@ export async function collectImatrix(
       );
       audioSeconds += transcript.audioSeconds;
     }
-    const datasets = recordings.map((recording, i) => (typeof recording === "string" ? recording : `recording ${i + 1}`));
+    const datasets = recordings.map((recording, i) =>
+      typeof recording === "string" ? recording : `recording ${i + 1}`,
+    );
     const sums = collector.sums();
     if (sums.size === 0) throw new ConfigError(`no speech in ${datasets.join(", ")}: nothing was measured`);
     const origin = { datasets, chunks: datasets.length, chunkSize: 1 };

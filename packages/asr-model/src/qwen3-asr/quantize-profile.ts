@@ -31,8 +31,13 @@ export const QWEN3_ASR_QUANTIZE_PROFILE: QuantizeProfile = {
  */
 export async function qwen3AsrQuantizeProfile(files: ModelFiles): Promise<QuantizeProfile> {
   const configJson = await files.readText("config.json");
-  if (configJson === null) throw new ConfigError(`${files.location}: config.json is missing, which tells whether the head is tied`);
-  const config = parseQwen3AsrConfig(configJson, await files.readText("generation_config.json"), files.location);
+  if (configJson === null)
+    throw new ConfigError(`${files.location}: config.json is missing, which tells whether the head is tied`);
+  const config = parseQwen3AsrConfig(
+    configJson,
+    await files.readText("generation_config.json"),
+    files.location,
+  );
   return {
     ...QWEN3_ASR_QUANTIZE_PROFILE,
     architecture: config.aligner === null ? "qwen3-asr" : "qwen3-forced-aligner",
@@ -80,7 +85,9 @@ function contextLength(configJson: string): number {
     thinker_config: { text_config: { max_position_embeddings?: unknown } };
   };
   const length = config.thinker_config.text_config.max_position_embeddings;
-  return typeof length === "number" && Number.isSafeInteger(length) && length > 0 ? length : DEFAULT_CONTEXT_LENGTH;
+  return typeof length === "number" && Number.isSafeInteger(length) && length > 0
+    ? length
+    : DEFAULT_CONTEXT_LENGTH;
 }
 
 async function readVocabulary(files: ModelFiles, endIds: readonly number[]): Promise<BpeVocabulary | null> {

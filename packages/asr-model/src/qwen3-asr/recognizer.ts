@@ -11,6 +11,7 @@ import { LinkedAbort } from "../linked-abort.js";
 import { partialTranscripts } from "../partial-transcripts.js";
 import type { Transcript } from "../transcript.js";
 import { transcribe, type ModelFacts } from "../transcriber.js";
+import { SUPPORTED_LANGUAGES } from "./languages.js";
 import type { Qwen3AsrModel } from "./model.js";
 import { streamTranscripts } from "./stream.js";
 
@@ -40,7 +41,8 @@ export class Qwen3AsrRecognizer implements AsrModel {
   }
 
   get languages(): readonly string[] {
-    return this.#model.config.languages;
+    const { languages } = this.#model.config;
+    return languages.length > 0 ? languages : SUPPORTED_LANGUAGES;
   }
 
   get weights(): string {

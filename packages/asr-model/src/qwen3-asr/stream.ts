@@ -9,7 +9,10 @@ import { StreamingTranscript, type StreamingOptions } from "./streaming-rules.js
 const DEFAULT_CHUNK_SECONDS = 2;
 
 /** Runs the model on one piece. */
-export type RecognizePiece = (piece: Piece, signal: AbortSignal | undefined) => Promise<readonly Recognition[]>;
+export type RecognizePiece = (
+  piece: Piece,
+  signal: AbortSignal | undefined,
+) => Promise<readonly Recognition[]>;
 
 /**
  * The official streaming procedure over blocks of any length (16 kHz mono): one state of the text after each full chunk,
@@ -44,12 +47,16 @@ export async function* streamTranscripts(
       return result!.ids;
     },
   );
-  const state = (final: boolean): StreamedText => ({ text: transcript.text, language: transcript.language, final });
+  const state = (final: boolean): StreamedText => ({
+    text: transcript.text,
+    language: transcript.language,
+    final,
+  });
   const chunk = Math.max(1, Math.round(chunkSeconds * SAMPLE_RATE));
   for await (const block of pcm) {
     signal?.throwIfAborted();
     // Not beyond the next full chunk at once, so that each of its states is seen.
-    for (let at = 0; at < block.length; ) {
+    for (let at = 0; at < block.length;) {
       const end = at + chunk - transcript.bufferedSamples;
       if (await transcript.push(block.subarray(at, end))) yield state(false);
       at = end;

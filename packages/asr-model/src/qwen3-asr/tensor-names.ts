@@ -19,9 +19,11 @@ export function expectedTensors(config: Qwen3AsrConfig): string[] {
     `${name}.bias`,
   ]);
   encoder.push("conv_out.weight");
-  for (let i = 0; i < config.encoder.layers; i++) encoder.push(...ENCODER_LAYER.map((name) => `layers.${i}.${name}`));
+  for (let i = 0; i < config.encoder.layers; i++)
+    encoder.push(...ENCODER_LAYER.map((name) => `layers.${i}.${name}`));
   const decoder = ["embed_tokens.weight", "norm.weight"];
-  for (let i = 0; i < config.decoder.layers; i++) decoder.push(...DECODER_LAYER.map((name) => `layers.${i}.${name}`));
+  for (let i = 0; i < config.decoder.layers; i++)
+    decoder.push(...DECODER_LAYER.map((name) => `layers.${i}.${name}`));
   return [
     ...encoder.map((name) => AUDIO_TOWER_PREFIX + name),
     ...decoder.map((name) => DECODER_PREFIX + name),

@@ -1,4 +1,4 @@
-import { BackendError } from "../errors.js";
+import { BackendError, ConfigError } from "../errors.js";
 import { isNode } from "../platform.js";
 import type { Device } from "../ops/kernels.js";
 import { addonProblem, loadAddon } from "./native/addon.js";
@@ -37,6 +37,18 @@ export async function selectDevice(backend: BackendName | "auto"): Promise<Selec
     }
   }
   throw new BackendError(`no backend works here (${problems.join("; ")})`);
+}
+
+/**
+ * Threads of the native kernels, the caller's included, for all models of the process; default: one per core that this
+ * process may use. Results do not depend on it; the other backends have one thread.
+ * @throws ConfigError unless count is an integer in 1…256
+ */
+export function setThreads(count: number): void {
+  if (!Number.isInteger(count) || count < 1 || count > 256) {
+    throw new ConfigError(`threads must be an integer from 1 to 256, found ${count}`);
+  }
+  if (isNode) loadAddon()?.setThreads(count);
 }
 
 function device(backend: BackendName): Promise<Device> {

@@ -46,7 +46,9 @@ export class FileSource implements ByteSource {
     this.#opened = fs.fstatSync(this.#descriptor, { bigint: true });
     this.byteLength = Number(this.#opened.size);
     this.#mapper = mapper;
-    if (mapper === null || this.byteLength === 0) return;
+    // A mapping is one ArrayBuffer, and the engine ends the process when asked for one beyond its limit.
+    const mappable = this.byteLength > 0 && this.byteLength <= nodeBuiltin("node:buffer").constants.MAX_LENGTH;
+    if (mapper === null || !mappable) return;
     try {
       this.#mapping = mapper.mapFile(path);
     } catch {

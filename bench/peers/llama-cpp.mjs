@@ -1,0 +1,141 @@
+// The decoder of a model of random weights here and in llama.cpp, in one run and alternating order: the same weights, the
+// same number of prompt and generated tokens, each run in a process of its own after a warm-up.
+//
+// node-llama-cpp is no dependency of this project (its install step fetches or builds binaries). Install it anywhere:
+//   mkdir /tmp/peers && cd /tmp/peers && npm init -y && npm install node-llama-cpp --ignore-scripts
+// Then, after npx pnpm build:
+//   node bench/peers/llama-cpp.mjs --installed-in /tmp/peers [--size qwen3-asr-0.6b] [--qtype q8_0,q4_0]
+//        [--prefill-tokens 402] [--decode-tokens 64] [--threads 2] [--runs 5] [--cache FOLDER]
+import { spawnSync } from "node:child_process";
+import { existsSync, statSync } from "node:fs";
+import { availableParallelism, cpus, loadavg, tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { openCheckpoint, quantizeCheckpoint } from "../../packages/quant-core/dist/index.js";
+import { runInChild } from "../../packages/asr-cli/dist/bench/run-child.js";
+import { spreadOf } from "../../packages/asr-cli/dist/bench/statistics.js";
+import { syntheticModel } from "../../packages/asr-cli/dist/bench/synthetic-model.js";
+import { quantizeProfileOf } from "../../packages/asr-cli/dist/family.js";
+import { measureLimits } from "../limits.mjs";
+
+const { values: flags } = parseArgs({
+  options: {
+    "installed-in": { type: "string" },
+    size: { type: "string", default: "qwen3-asr-0.6b" },
+    qtype: { type: "string", default: "q8_0,q4_0" },
+    "prefill-tokens": { type: "string", default: "402" },
+    "decode-tokens": { type: "string", default: "64" },
+    threads: { type: "string", default: String(availableParallelism()) },
+    runs: { type: "string", default: "5" },
+    cache: { type: "string", default: join(tmpdir(), "voxquant-bench") },
+  },
+});
+if (flags["installed-in"] === undefined) {
+  console.error(
+    "--installed-in FOLDER is missing: where node-llama-cpp was installed (see the head of this file)",
+  );
+  process.exit(2);
+}
+const [threads, runs, prefillTokens, decodeTokens] = [
+  flags.threads,
+  flags.runs,
+  flags["prefill-tokens"],
+  flags["decode-tokens"],
+].map(Number);
+const METRICS = ["load_ms", "prefill_ms", "decode_ms_per_token", "peak_rss_bytes"];
+
+const limit = measureLimits(threads);
+console.log(
+  `${cpus()[0]?.model ?? "unknown CPU"}, ${threads} threads, Node ${process.version}, load ${loadavg()[0].toFixed(2)}, ` +
+    `read ${limit === null ? "n/a" : `${limit.readGBs} GB/s`}`,
+);
+console.log(
+  `${flags.size}: prefill ${prefillTokens}, decode ${decodeTokens} tokens from there; medians of ${runs} (min–max)`,
+);
+for (const qtype of flags.qtype.split(",")) await compare(qtype);
+process.exit(0);
+
+async function compare(qtype) {
+  const { signal } = new AbortController();
+  const ours = await syntheticModel(flags.size, qtype, flags.cache, { signal, onProgress: () => undefined });
+  const theirs = await llamaCppFile(ours, qtype);
+  const contestants = [
+    { name: "voxquant", run: () => runOurs(ours, signal), results: [] },
+    { name: "llama.cpp", run: () => runLlamaCpp(theirs), results: [] },
+  ];
+  for (let round = 0; round < runs; round++) {
+    for (const contestant of round % 2 === 0 ? contestants : contestants.toReversed()) {
+      contestant.results.push(await contestant.run());
+    }
+  }
+  const [mine, other] = contestants.map(({ results }) =>
+    Object.fromEntries(METRICS.map((name) => [name, spreadOf(results.map((result) => result[name]))])),
+  );
+  console.log(
+    `\n${qtype}\n${"".padEnd(22)}${"voxquant".padStart(24)}${"llama.cpp".padStart(24)}${"ratio".padStart(8)}`,
+  );
+  for (const name of METRICS) {
+    const ratio = (mine[name].median / other[name].median).toFixed(3);
+    console.log(`${name.padEnd(22)}${show(name, mine[name])}${show(name, other[name])}${ratio.padStart(8)}`);
+  }
+  const bytes = await decoderBytes(theirs);
+  for (const [name, { decode_ms_per_token: ms }] of [
+    ["voxquant", mine],
+    ["llama.cpp", other],
+  ]) {
+    const rate = bytes / 1e6 / ms.median;
+    const share =
+      limit === null ? "" : `, ${((100 * rate) / limit.readGBs).toFixed(0)} % of the read bandwidth`;
+    console.log(`${name}: weights read at ${rate.toFixed(1)} GB/s while decoding${share}`);
+  }
+}
+
+function show(name, { median, min, max }) {
+  const scale = name.endsWith("bytes") ? 1e6 : 1;
+  const text = (value) => (value / scale).toFixed(scale === 1 ? 1 : 0);
+  return `${text(median)} (${text(min)}–${text(max)})`.padStart(24);
+}
+
+/** The decoder of the same file under llama.cpp's names; its tensors are copied as they are. */
+async function llamaCppFile(ours, qtype) {
+  const output = ours.replace(/\.gguf$/, "-llama.cpp.gguf");
+  if (!existsSync(output)) {
+    const recipe = { input: ours, output, qtype, quantizeEmbeddings: true, layout: "llama.cpp" };
+    await quantizeCheckpoint(recipe, await quantizeProfileOf(ours));
+  }
+  return output;
+}
+
+/** A short clip, and a prompt filled up to the wanted length: no more of the encoder than it takes to get there. */
+async function runOurs(source, signal) {
+  const { metrics } = await runInChild(
+    {
+      source,
+      decoderWeights: "auto",
+      decoderGguf: null,
+      backend: "native",
+      threads,
+      precision: "fast",
+      workload: { kind: "synthetic", audioSeconds: 1, batch: 1, prefillTokens, decodeTokens, context: null },
+    },
+    { signal, countEvents: false },
+  );
+  return metrics;
+}
+
+function runLlamaCpp(model) {
+  const program = fileURLToPath(new URL("llama-cpp-run.mjs", import.meta.url));
+  const args = [program, flags["installed-in"], model, threads, prefillTokens, decodeTokens].map(String);
+  const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: "utf8" });
+  if (status !== 0) throw new Error(`llama.cpp ended with code ${status}: ${stderr.trim()}`);
+  return JSON.parse(stdout.trim().split("\n").at(-1));
+}
+
+/** Bytes that a decode step reads: all weights, the embedding once, as the head. */
+async function decoderBytes(path) {
+  const checkpoint = await openCheckpoint(path, { map: false });
+  const bytes = [...checkpoint.tensors.values()].reduce((sum, { byteLength }) => sum + byteLength, 0);
+  await checkpoint.close();
+  return Math.min(bytes, statSync(path).size);
+}
