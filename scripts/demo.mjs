@@ -4,7 +4,7 @@ import { root, run as runProcess } from "./process.mjs";
 
 const model = "models/qwen3-asr-mini";
 /** The smallest type that changes no transcript of the evaluation set (docs/quality.md). */
-const qtype = "q8_0";
+const qtype = "q4_k";
 const quantized = `default-model/qwen3-asr-mini-${qtype}.gguf`;
 
 /** Quantizes the embedded model, shows what that costs, transcribes the samples with it, says how to go on. */

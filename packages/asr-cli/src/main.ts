@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import yargs from "yargs";
+import { benchCommand } from "./commands/bench.js";
 import { imatrixCommand } from "./commands/imatrix.js";
 import { inspectCommand } from "./commands/inspect.js";
 import { modelsCommand } from "./commands/models.js";
@@ -36,7 +37,11 @@ export async function runCommand(args: readonly string[], session: Session): Pro
     .command(inspectCommand(session) as never)
     .command(modelsCommand(session))
     .command(imatrixCommand(session) as never)
-    .demandCommand(1, "what should be done? Choose one of: transcribe, quantize, inspect, models, imatrix")
+    .command(benchCommand(session) as never)
+    .demandCommand(
+      1,
+      "what should be done? Choose one of: transcribe, quantize, inspect, models, imatrix, bench",
+    )
     .middleware((argv) => {
       session.terminal.quiet = argv["quiet"] === true;
     }, true)
@@ -80,5 +85,7 @@ export async function runAndExit(args: readonly string[]): Promise<void> {
 
 function helpOf(args: readonly string[]): string {
   const command = args[0] ?? "";
-  return ["transcribe", "quantize", "inspect", "models", "imatrix"].includes(command) ? `${command} ` : "";
+  return ["transcribe", "quantize", "inspect", "models", "imatrix", "bench"].includes(command)
+    ? `${command} `
+    : "";
 }

@@ -121,6 +121,8 @@ export async function generateGreedy(
     }
   } finally {
     for (const cache of caches) runtime.releaseKvCache(cache);
+    // prompts whose turn did not come because of an abort
+    for (const { embeds } of sequences) if (!embeds.isDisposed) embeds.dispose();
   }
   if (trace !== undefined && logits !== null) traceLogits(trace, logits);
   return results;

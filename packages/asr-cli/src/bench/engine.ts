@@ -9,19 +9,13 @@ export interface Engine {
 /** Parts of quant-core that are no business of programs, but of measurements. */
 interface Internals {
   readonly "backends/native/addon.js": {
-    loadAddon(): { isa(): string; threads(): number; setThreads(count: number): void } | null;
+    loadAddon(): { isa(): string; threads(): number } | null;
   };
   readonly "backends/wasm/module.js": { hasRelaxedSimd(): boolean };
 }
 
 function internals<Path extends keyof Internals>(path: Path): Promise<Internals[Path]> {
   return import(new URL(path, import.meta.resolve("@voxquant/quant-core")).href) as Promise<Internals[Path]>;
-}
-
-/** Sets the number of threads of the native backend; the others have no choice. */
-export async function setThreads(count: number): Promise<void> {
-  const { loadAddon } = await internals("backends/native/addon.js");
-  loadAddon()?.setThreads(count);
 }
 
 export async function describeEngine(backend: string): Promise<Engine> {

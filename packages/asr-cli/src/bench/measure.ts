@@ -7,13 +7,12 @@ import {
   type TranscribeOptions,
 } from "@voxquant/asr-model";
 import { ConfigError } from "@voxquant/quant-core";
-import { describeEngine, setThreads } from "./engine.js";
+import { describeEngine } from "./engine.js";
 import type { Job, Outcome, OwnMetrics, Workload } from "./measurement.js";
 import { syntheticClips } from "./synthetic-clip.js";
 
 /** Loads the model, warms it up with one transcription, and measures the next. */
 export async function measure(job: Job, onReady: () => void): Promise<Outcome> {
-  if (job.threads !== null) await setThreads(job.threads);
   const model = await loadAsrModel(job.source, {
     backend: job.backend as "auto",
     precision: job.precision,

@@ -8,7 +8,13 @@ import {
   type StopReason,
   type TraceSink,
 } from "@voxquant/nn";
-import { ConfigError, FormatError, type Checkpoint, type ModelFiles, type Runtime } from "@voxquant/quant-core";
+import {
+  ConfigError,
+  FormatError,
+  type Checkpoint,
+  type ModelFiles,
+  type Runtime,
+} from "@voxquant/quant-core";
 import { ByteLevelBpe, TokenizerError } from "@voxquant/text";
 import { Mutex } from "../mutex.js";
 import { parseQwen3AsrConfig, type Qwen3AsrConfig } from "./config.js";

@@ -47,7 +47,8 @@ export class FileSource implements ByteSource {
     this.byteLength = Number(this.#opened.size);
     this.#mapper = mapper;
     // A mapping is one ArrayBuffer, and the engine ends the process when asked for one beyond its limit.
-    const mappable = this.byteLength > 0 && this.byteLength <= nodeBuiltin("node:buffer").constants.MAX_LENGTH;
+    const mappable =
+      this.byteLength > 0 && this.byteLength <= nodeBuiltin("node:buffer").constants.MAX_LENGTH;
     if (mapper === null || !mappable) return;
     try {
       this.#mapping = mapper.mapFile(path);
