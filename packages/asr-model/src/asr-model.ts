@@ -48,7 +48,7 @@ export interface TranscribeOptions {
 export interface TranscribeProgress {
   /** Seconds of the recording that are transcribed or were found to be silent. */
   readonly secondsDone: number;
-  /** Null while a stream's length is not known. */
+  /** Estimated from the part of the file that was read; null for live streams and URLs. */
   readonly secondsTotal: number | null;
   /** Segments so far. */
   readonly segments: number;

@@ -126,13 +126,13 @@ export async function transcribe(
   let vadMs = 0;
   const stream = openAudio(audio, { sampleRate: SAMPLE_RATE, ...(signal === undefined ? {} : { signal }) });
   const intake = new RecordingIntake(stream, vad ? segmentSeconds : 0);
-  const secondsTotal = knownSeconds(audio);
   const segments: TranscriptSegment[] = [];
   // Done is what was analysed as far as no piece of it waits for the model.
   let done = 0;
   let waitingFrom = Infinity;
-  const report = (samples: number, total = secondsTotal) => {
+  const report = (samples: number) => {
     done = Math.max(done, Math.min(samples, waitingFrom));
+    const total = totalSeconds(intake.samples, stream.fractionRead);
     options.onProgress?.({ secondsDone: done / SAMPLE_RATE, secondsTotal: total, segments: segments.length });
   };
   const pieces = vad
@@ -170,7 +170,7 @@ export async function transcribe(
   signal?.throwIfAborted();
   const audioSeconds = intake.samples / SAMPLE_RATE;
   waitingFrom = Infinity;
-  report(intake.samples, audioSeconds);
+  report(intake.samples);
   const texts = segments.map(({ text }) => text);
   return {
     text: vad ? joinTexts(texts) : texts.join(""),
@@ -297,9 +297,7 @@ function stopReasonOf(segments: readonly TranscriptSegment[]): StopReason {
   return (["length", "repetition", "eos"] as const).find((reason) => reasons.has(reason)) ?? "no-speech";
 }
 
-/** Length of audio in memory; that of a file shows only at its end. */
-function knownSeconds(audio: AudioInput): number | null {
-  if (typeof audio !== "object" || !("sampleRate" in audio)) return null;
-  const length = "samples" in audio ? audio.samples.length : (audio.channels[0]?.length ?? 0);
-  return length / audio.sampleRate;
+/** Length of a recording, estimated from the part of its file that was read; exact at the end. Null for live streams. */
+function totalSeconds(samples: number, fractionRead: number | null): number | null {
+  return fractionRead === null || fractionRead === 0 ? null : samples / fractionRead / SAMPLE_RATE;
 }

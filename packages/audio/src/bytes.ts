@@ -19,6 +19,20 @@ export function byteChunks(source: ByteInput, signal?: AbortSignal): AsyncIterab
   return fileChunks(source.startsWith("file:") ? new URL(source) : source);
 }
 
+/** Size of a file, Blob or bytes in memory; null where it shows only at the end (streams, URLs). */
+export async function byteLengthOf(source: ByteInput): Promise<number | null> {
+  if (source instanceof Uint8Array) return source.length;
+  if (typeof Blob !== "undefined" && source instanceof Blob) return source.size;
+  const isPath = typeof source === "string" && isNode && !/^(https?|data|blob|file):/i.test(source);
+  if (!isPath) return null;
+  try {
+    const { size } = await nodeBuiltin("node:fs/promises").stat(source);
+    return size > 0 ? size : null; // devices and pipes have no size
+  } catch {
+    return null; // reading it will say why
+  }
+}
+
 /** Consecutive parts as one. */
 export function joinBytes(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   const joined = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));

@@ -1,5 +1,5 @@
 import { joinBuffers, type AudioBuffer } from "./buffer.js";
-import { byteChunks, type ByteInput } from "./bytes.js";
+import { byteChunks, byteLengthOf, type ByteInput } from "./bytes.js";
 import type { StreamDecoder } from "./containers/decoder.js";
 import { decodeWithFfmpeg } from "./containers/ffmpeg.js";
 import { SNIFF_BYTES, sniffContainer, type Container } from "./containers/sniff.js";
@@ -12,6 +12,8 @@ export interface DecodeOptions {
   readonly signal?: AbortSignal;
   /** Name or path of the ffmpeg program for formats that are not decoded in process (AAC, ALAC, …). Default `ffmpeg`. */
   readonly ffmpeg?: string;
+  /** Bytes of the file that were read, and their number where it is known beforehand. */
+  onRead?(bytesRead: number, bytesTotal: number | null): void;
 }
 
 /**
@@ -24,7 +26,7 @@ export async function* decodeBlocks(
   options: DecodeOptions = {},
 ): AsyncGenerator<AudioBuffer, void, undefined> {
   const { signal } = options;
-  const chunks = byteChunks(source, signal)[Symbol.asyncIterator]();
+  const chunks = counted(source, options)[Symbol.asyncIterator]();
   try {
     const head = await readHead(chunks);
     if (head.length === 0) throw new AudioError("no_data", "the audio file is empty (0 bytes)");
@@ -47,7 +49,17 @@ export async function* decodeBlocks(
       decoder.free();
     }
   } finally {
-    await chunks.return?.();
+    await chunks.return(undefined);
+  }
+}
+
+async function* counted(source: ByteInput, { signal, onRead }: DecodeOptions): AsyncGenerator<Uint8Array> {
+  const total = onRead === undefined ? null : await byteLengthOf(source);
+  let read = 0;
+  for await (const chunk of byteChunks(source, signal)) {
+    read += chunk.length;
+    onRead?.(read, total);
+    yield chunk;
   }
 }
 

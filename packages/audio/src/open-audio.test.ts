@@ -113,3 +113,30 @@ test("audio without samples is an error, whose header can be read all the same",
   await expect(readAll(openAudio(empty, to16k))).rejects.toMatchObject({ kind: "no_data" });
   await expect(readAll(openAudio(readWav(empty), to16k))).rejects.toMatchObject({ kind: "no_data" });
 });
+
+test("says how much of a source of known size was read", async () => {
+  const wav = writeWav({ sampleRate: 16000, channels: [new Float32Array(500_000)] });
+  const sources = [
+    wav,
+    new Blob([wav as BlobPart]),
+    { samples: new Float32Array(500_000), sampleRate: 16000 },
+  ];
+  for (const source of sources) {
+    const stream = openAudio(source, { sampleRate: 16000 });
+    expect(stream.fractionRead).toBeNull();
+    const fractions: number[] = [];
+    for await (const block of stream) {
+      expect(block.length).toBeGreaterThan(0);
+      fractions.push(stream.fractionRead!);
+    }
+    expect(fractions.length).toBeGreaterThan(2);
+    expect(fractions).toEqual([...fractions].sort((a, b) => a - b));
+    expect(stream.fractionRead).toBe(1);
+  }
+  async function* bytes() {
+    yield wav;
+  }
+  const live = openAudio(bytes(), { sampleRate: 16000 });
+  for await (const block of live) expect(block.length).toBeGreaterThan(0);
+  expect(live.fractionRead).toBeNull();
+});

@@ -26,6 +26,11 @@ export interface OpenAudioOptions extends DecodeOptions {
 /** Mono audio at one rate, in blocks. */
 export interface AudioStream extends AsyncIterable<Float32Array> {
   readonly sampleRate: number;
+  /**
+   * How much of the source the iteration has read, 0…1; null where its size is not known. Samples so far divided by it
+   * estimate the whole length.
+   */
+  readonly fractionRead: number | null;
 }
 
 /** Frames of samples in memory that are worked on at once. */
@@ -42,7 +47,18 @@ const BLOCK = 65_536;
 export function openAudio(source: AudioSource, options: OpenAudioOptions): AudioStream {
   const { sampleRate } = options;
   new Resampler(sampleRate, sampleRate); // refuses a bad rate here rather than at the first block
-  return { sampleRate, [Symbol.asyncIterator]: () => monoBlocks(source, options) };
+  let fractionRead: number | null = null;
+  const onRead = (read: number, total: number | null) => {
+    fractionRead = total === null ? null : Math.min(1, read / total);
+    options.onRead?.(read, total);
+  };
+  return {
+    sampleRate,
+    get fractionRead() {
+      return fractionRead;
+    },
+    [Symbol.asyncIterator]: () => monoBlocks(source, { ...options, onRead }),
+  };
 }
 
 async function* monoBlocks(
@@ -75,18 +91,24 @@ function blocksOf(
   options: DecodeOptions,
 ): AsyncIterable<AudioBuffer> | Iterable<AudioBuffer> {
   if (typeof source === "object" && "channels" in source)
-    return memoryBlocks(source.channels, source.sampleRate);
+    return memoryBlocks(source.channels, source.sampleRate, options);
   if (typeof source === "object" && "samples" in source)
-    return memoryBlocks([source.samples], source.sampleRate);
+    return memoryBlocks([source.samples], source.sampleRate, options);
   return decodeBlocks(source, options);
 }
 
-function* memoryBlocks(channels: readonly Float32Array[], sampleRate: number): Generator<AudioBuffer> {
+function* memoryBlocks(
+  channels: readonly Float32Array[],
+  sampleRate: number,
+  { onRead }: DecodeOptions,
+): Generator<AudioBuffer> {
   const frames = channels[0]?.length ?? 0;
   if (channels.some((samples) => samples.length !== frames)) {
     throw new AudioError("bad_input", "the channels of the audio have different lengths");
   }
+  const frameBytes = 4 * channels.length;
   for (let at = 0; at < frames; at += BLOCK) {
+    onRead?.(Math.min(at + BLOCK, frames) * frameBytes, frames * frameBytes);
     yield { sampleRate, channels: channels.map((samples) => samples.subarray(at, at + BLOCK)) };
   }
 }

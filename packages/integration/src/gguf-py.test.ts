@@ -90,7 +90,12 @@ describe("files for gguf-py", () => {
       }
       const theirs = tensors[name]!;
       const digest = createHash("sha256").update(bytes).digest("hex");
-      expect({ name, dtype: theirs.dtype, shape: theirs.shape, digest: theirs.digest }).toEqual({ name, dtype, shape: [...shape], digest });
+      expect({ name, dtype: theirs.dtype, shape: theirs.shape, digest: theirs.digest }).toEqual({
+        name,
+        dtype,
+        shape: [...shape],
+        digest,
+      });
       expect(theirs.squares / squares).toBeCloseTo(1, 6);
       expect(Math.abs(theirs.sum - sum)).toBeLessThan(1e-6 * Math.sqrt(squares * values.length));
     }

@@ -3,7 +3,13 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, write
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { qwen3AsrQuantizeProfile } from "@voxquant/asr-model";
-import { EventLoopBreak, generateGreedy, Qwen3Decoder, type TraceSink, type WeightSource } from "@voxquant/nn";
+import {
+  EventLoopBreak,
+  generateGreedy,
+  Qwen3Decoder,
+  type TraceSink,
+  type WeightSource,
+} from "@voxquant/nn";
 import {
   dequantize,
   elementCount,
@@ -71,7 +77,8 @@ interface Config {
   thinker_config: { text_config: TextConfig };
 }
 
-const readConfig = (folder: string) => JSON.parse(readFileSync(join(folder, "config.json"), "utf8")) as Config;
+const readConfig = (folder: string) =>
+  JSON.parse(readFileSync(join(folder, "config.json"), "utf8")) as Config;
 
 /** node-llama-cpp's main file, or null with a line on stderr. */
 function llamaCpp(): string | null {

@@ -35,7 +35,8 @@ function bufferBytes(): number {
 
 /** Bytes of the WebAssembly memory; 0 as long as that backend was not started (which `findBackend` would do). */
 function wasmBytes(): number {
-  const backend = tfjs.engine().registry["wasm"] as { wasm: { asm: { memory: WebAssembly.Memory } } } | undefined;
+  const backend = tfjs.engine().registry["wasm"] as
+    { wasm: { asm: { memory: WebAssembly.Memory } } } | undefined;
   return backend?.wasm.asm.memory.buffer.byteLength ?? 0;
 }
 

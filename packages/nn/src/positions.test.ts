@@ -6,7 +6,7 @@ describe("sinusoidalPositions", () => {
     const table = sinusoidalPositions(3, 8);
     expect(table).toHaveLength(24);
     expect([...table.subarray(0, 8)]).toEqual([0, 0, 0, 0, 1, 1, 1, 1]);
-    const expected = [0.9092974, 0.09269850, 0.004308856, 0.0002, -0.4161468, 0.9956942, 0.9999907, 1];
+    const expected = [0.9092974, 0.0926985, 0.004308856, 0.0002, -0.4161468, 0.9956942, 0.9999907, 1];
     expected.forEach((value, i) => expect(table[16 + i]).toBeCloseTo(value, 6));
   });
 

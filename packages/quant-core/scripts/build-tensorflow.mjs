@@ -42,7 +42,10 @@ if (existsSync(addon)) {
   console.log(`tensorflow: already built in ${folder}`);
 } else {
   const python = first(["python3", "python"], "Python with pip");
-  const compiler = first([...(process.env.CXX ? [process.env.CXX] : []), "c++", "g++", "clang++"], "a C++ compiler");
+  const compiler = first(
+    [...(process.env.CXX ? [process.env.CXX] : []), "c++", "g++", "clang++"],
+    "a C++ compiler",
+  );
   mkdirSync(folder, { recursive: true });
   installPackage();
   unpackTensorflow(python);
@@ -54,14 +57,23 @@ function installPackage() {
   console.log(`tensorflow: npm install ${TFJS_NODE}`);
   writeFileSync(join(folder, ".gitignore"), "*\n");
   writeFileSync(join(folder, "package.json"), JSON.stringify({ name: "voxquant-tensorflow", private: true }));
-  run("npm", ["install", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", TFJS_NODE], folder);
+  run(
+    "npm",
+    ["install", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", TFJS_NODE],
+    folder,
+  );
 }
 
 function unpackTensorflow(python) {
   console.log(`tensorflow: pip download ${TENSORFLOW} (207 MB)`);
   const download = mkdtempSync(join(folder, "download-"));
   // The libraries in the package do not depend on Python: any Python of this machine may fetch the one for 3.11.
-  const target = ["--python-version=3.11", "--implementation=cp", "--abi=cp311", "--platform=manylinux_2_17_x86_64"];
+  const target = [
+    "--python-version=3.11",
+    "--implementation=cp",
+    "--abi=cp311",
+    "--platform=manylinux_2_17_x86_64",
+  ];
   const quiet = ["--quiet", "--no-deps", "--only-binary=:all:", "--dest", download];
   run(python, ["-m", "pip", "download", ...quiet, ...target, TENSORFLOW], folder);
   const wheel = readdirSync(download).find((name) => name.endsWith(".whl"));
@@ -89,7 +101,12 @@ function compile(compiler) {
   mkdirSync(join(tfjsNode, "lib/napi-v8"), { recursive: true });
   const includes = ["-I", headers, "-I", "deps/include", "-I", "."];
   const sources = ["binding/tfjs_backend.cc", "binding/tfjs_binding.cc"];
-  const libraries = ["-Ldeps/lib", "-ltensorflow", "-ltensorflow_framework", "-Wl,-rpath,$ORIGIN/../../deps/lib"];
+  const libraries = [
+    "-Ldeps/lib",
+    "-ltensorflow",
+    "-ltensorflow_framework",
+    "-Wl,-rpath,$ORIGIN/../../deps/lib",
+  ];
   const flags = ["-std=c++17", "-O2", "-fPIC", "-shared", "-pthread", "-DNAPI_VERSION=8"];
   const temporary = `${addon}.${process.pid}`;
   run(compiler, [...flags, ...includes, ...sources, ...libraries, "-o", temporary], tfjsNode);
@@ -109,14 +126,21 @@ function check() {
 }
 
 function first(candidates, what) {
-  const found = candidates.find((command) => spawnSync(command, ["--version"], { stdio: "ignore" }).status === 0);
+  const found = candidates.find(
+    (command) => spawnSync(command, ["--version"], { stdio: "ignore" }).status === 0,
+  );
   if (found === undefined) fail(`${what} is needed and not here (tried ${candidates.join(", ")})`);
   return found;
 }
 
 function run(command, args, cwd) {
-  const { status, stdout, stderr, error } = spawnSync(command, args, { cwd, encoding: "utf8", maxBuffer: 2 ** 26 });
-  if (status !== 0) fail(`${command} ${args.slice(0, 3).join(" ")} … failed:\n${error?.message ?? stdout + stderr}`);
+  const { status, stdout, stderr, error } = spawnSync(command, args, {
+    cwd,
+    encoding: "utf8",
+    maxBuffer: 2 ** 26,
+  });
+  if (status !== 0)
+    fail(`${command} ${args.slice(0, 3).join(" ")} … failed:\n${error?.message ?? stdout + stderr}`);
 }
 
 function fail(message) {
