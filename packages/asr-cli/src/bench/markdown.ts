@@ -120,7 +120,7 @@ export function methodLine({ summaries }: BenchRun): string {
   if (first === undefined) return "";
   const against = first.wer_against === null ? "" : ` WER and CER against the ${first.wer_against}.`;
   return (
-    `Medians of ${first.runs} runs, each in a process of its own after one warm-up transcription; ` +
+    `${first.runs === 1 ? "One run" : `Medians of ${first.runs} runs, each`} in a process of its own after one warm-up transcription; ` +
     `${first.file_cache} file cache; ${first.audio_s.toFixed(1)} s of audio; precision ${first.precision}.${against}`
   );
 }

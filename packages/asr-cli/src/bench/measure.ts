@@ -49,7 +49,7 @@ async function runFiles(model: AsrModel, workload: Workload & { kind: "files" })
     ...(workload.maxTokens === null ? {} : { maxTokens: workload.maxTokens }),
   };
   const warmup = await timed(() => model.transcribe(workload.audio[0]!, options));
-  const measured = await measuredRun(model, workload.audio, options);
+  const measured = await measuredRun(model, workload.audio, options, null);
   return { ...measured, metrics: { ...measured.metrics, warmup_ms: warmup.ms }, note: null };
 }
 
@@ -68,7 +68,7 @@ async function runSynthetic(model: AsrModel, workload: Workload & { kind: "synth
     maxTokens: decodeTokens,
     ...paddedPrompt(tokens, plain, audioSeconds),
   });
-  const measured = await measuredRun(model, [clips], prompted(prefillTokens));
+  const measured = await measuredRun(model, [clips], prompted(prefillTokens), batch);
   let metrics: OwnMetrics = { ...measured.metrics, decode_context: measured.metrics.prefill_tokens / batch };
   let decoded = measured.transcripts[0]!;
   if (context !== null && context !== metrics.decode_context) {
@@ -103,11 +103,12 @@ async function timed<T>(work: () => Promise<T>): Promise<{ result: T; ms: number
   return { result, ms: performance.now() - start };
 }
 
-/** Transcribes each input once under all the clocks. */
+/** Transcribes each input once under all the clocks. `pieces`: how many they are cut into; null: as many as have text. */
 async function measuredRun(
   model: AsrModel,
   inputs: readonly AudioInput[],
   options: TranscribeOptions,
+  pieces: number | null,
 ): Promise<{ metrics: OwnMetrics; transcripts: readonly Transcript[] }> {
   const transcripts: Transcript[] = [];
   const firstTokens: number[] = [];
@@ -131,7 +132,7 @@ async function measuredRun(
   const timing = (name: keyof Transcript["timings"]): number => sum(({ timings }) => timings[name]);
   const tokens = timing("decodeTokens");
   // Each piece's first token comes out of the prefill.
-  const steps = tokens - sum(({ segments }) => Math.max(segments.length, 1));
+  const steps = tokens - (pieces ?? sum(({ segments }) => Math.max(segments.length, 1)));
   const total = timing("totalMs");
   const metrics: OwnMetrics = {
     load_ms: transcripts[0]?.timings.loadMs ?? 0,

@@ -16,8 +16,8 @@ export type WasmDevice = Device<WasmArray, WasmWeight, WasmKvCache>;
 const devices = new WeakMap<BackendWasm, Promise<WasmDevice>>();
 
 /**
- * The `wasm` device: our AssemblyScript kernels working in place on the tensors of the TensorFlow.js WASM backend,
- * which becomes the active backend. One device per backend instance. Weights are copied into its memory of at most
+ * The `wasm` device: our AssemblyScript kernels working in place on the tensors of the TensorFlow.js WASM backend.
+ * One device per backend instance. Weights are copied into its memory of at most
  * 4 GiB, so their source can be dropped.
  * @throws BackendError if the engine has no WASM SIMD or a binary cannot be loaded
  */

@@ -1,4 +1,12 @@
-import { env, findBackend, setBackend } from "@tensorflow/tfjs-core";
+import {
+  engine,
+  env,
+  findBackend,
+  findBackendFactory,
+  registerBackend,
+  removeBackend,
+  type KernelBackend,
+} from "@tensorflow/tfjs-core";
 import { setWasmPaths, type BackendWasm } from "@tensorflow/tfjs-backend-wasm";
 import { BackendError } from "../../errors.js";
 import { isNode } from "../../platform.js";
@@ -7,7 +15,7 @@ import { assetUrl } from "./assets.js";
 export const WASM_BACKEND = "wasm";
 
 /**
- * The TensorFlow.js WASM backend, initialised on its first use and made the active backend. In Node it finds its own
+ * The TensorFlow.js WASM backend, initialised on its first use. In Node it finds its own
  * binary; in a browser it is given the copy in our assets. Its single-threaded build is chosen: the memory of the other
  * is shared, which a module compiled for plain memory cannot import.
  * @throws BackendError if it does not start
@@ -29,16 +37,32 @@ export async function startWasmBackend(): Promise<BackendWasm> {
         "use Node 16, Chrome 91, Firefox 89, Safari 16.4 or newer, or another backend",
     );
   }
-  const started = await setBackend(WASM_BACKEND);
-  const backend = started ? (findBackend(WASM_BACKEND) as BackendWasm | null) : null;
-  if (backend === null) {
+  if (!(WASM_BACKEND in engine().registry)) await initialise();
+  return findBackend(WASM_BACKEND) as BackendWasm;
+}
+
+/**
+ * Makes the backend outside of the engine and hands it over complete: while the engine itself waits for a backend, it
+ * refuses every op, also those of a model that is at work on another backend.
+ */
+async function initialise(): Promise<void> {
+  let backend: KernelBackend;
+  try {
+    backend = await findBackendFactory(WASM_BACKEND)();
+  } catch (cause) {
     throw new BackendError(
       "the TensorFlow.js WASM backend does not start; in a browser its binary must be served: " +
         "name the folder of the wasm files with setWasmAssetPath",
+      { cause },
     );
   }
-  return backend;
+  if (WASM_BACKEND in engine().registry) return; // the application was quicker
+  removeBackend(WASM_BACKEND);
+  registerBackend(WASM_BACKEND, () => backend, PRIORITY);
 }
+
+/** As tfjs registers it. */
+const PRIORITY = 2;
 
 /** The parts of the backend's Emscripten module that are used. */
 export interface WasmHeap {
