@@ -3,7 +3,7 @@ import { loadAsrModel } from "@voxquant/asr-model";
 
 const repository = resolve(import.meta.dirname, "../../..");
 const folder = join(repository, "models/qwen3-asr-mini");
-const recording = join(repository, "samples/morning-en.wav");
+const recording = join(repository, "samples/timer-en.wav");
 
 // TensorFlow.js has one active backend for the whole process; models on several of them must not notice each other.
 describe("models on two backends in one process", () => {
