@@ -12,9 +12,16 @@ export {
   type RopeOptions,
   type SequenceRows,
 } from "./ops/attention.js";
+export { FusedDecoderLayer, type DecoderLayerParts } from "./ops/decoder-layer.js";
 export { conv2d, convOutputSize, type Conv2dOptions } from "./ops/conv2d.js";
 export type { Activation, Device, Kernels, KvCacheShape, Precision } from "./ops/kernels.js";
-export { BACKENDS, selectDevice, setThreads, type BackendName, type SelectedDevice } from "./backends/select.js";
+export {
+  BACKENDS,
+  selectDevice,
+  setThreads,
+  type BackendName,
+  type SelectedDevice,
+} from "./backends/select.js";
 export * from "./formats/index.js";
 export * from "./quantize/index.js";
 export { setWasmAssetPath } from "./backends/wasm/assets.js";

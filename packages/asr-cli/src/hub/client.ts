@@ -164,7 +164,7 @@ export class HubClient {
         await restart();
         at = 0;
       }
-      for await (const chunk of bodyOf(response)) {
+      for await (const chunk of bodyOf(response, guard.signal)) {
         guard.alive();
         at += chunk.byteLength;
         if (at > file.size)
@@ -230,7 +230,6 @@ export class HubClient {
 
 /** Aborts a request that gives no sign of life, and tells that from the user's own abort. */
 class StallGuard {
-  readonly signal: AbortSignal;
   readonly #controller = new AbortController();
   readonly #user: AbortSignal;
   readonly #stallMs: number;
@@ -240,8 +239,16 @@ class StallGuard {
   constructor(stallMs: number, user: AbortSignal) {
     this.#stallMs = stallMs;
     this.#user = user;
-    this.signal = AbortSignal.any([this.#controller.signal, user]);
+    // Not AbortSignal.any: in Node 20 what it returns can be collected while a request waits on it, which then hangs.
+    user.addEventListener("abort", this.#abort, { once: true });
+    if (user.aborted) this.#abort();
     this.#timer = this.#start();
+  }
+
+  readonly #abort = (): void => this.#controller.abort();
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
   }
 
   alive(): void {
@@ -250,6 +257,7 @@ class StallGuard {
 
   dispose(): void {
     clearTimeout(this.#timer);
+    this.#user.removeEventListener("abort", this.#abort);
     this.#controller.abort(); // closes a body that nobody reads on
   }
 
@@ -278,9 +286,33 @@ function isRedirect(status: number): boolean {
   return status === 301 || status === 302 || status === 303 || status === 307 || status === 308;
 }
 
-async function* bodyOf(response: Response): AsyncGenerator<Uint8Array> {
+/** A response's bytes; ends with an error when the signal fires, even where the body itself would wait on. */
+async function* bodyOf(response: Response, signal: AbortSignal): AsyncGenerator<Uint8Array> {
   if (response.body === null) return;
-  for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) yield chunk;
+  const reader = response.body.getReader();
+  const { promise: aborted, reject } = rejecter();
+  const onAbort = () => reject(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    for (;;) {
+      signal.throwIfAborted();
+      const { done, value } = await Promise.race([reader.read(), aborted]);
+      if (done) return;
+      yield value;
+    }
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+    // Not awaited: cancelling a body whose server still sends may take until the connection is closed.
+    reader.cancel().catch(() => undefined);
+  }
+}
+
+/** A promise that only ever rejects, and whose rejection may go unheard. */
+function rejecter(): { promise: Promise<never>; reject: (reason: unknown) => void } {
+  let reject!: (reason: unknown) => void;
+  const promise = new Promise<never>((_, rejected) => (reject = rejected));
+  promise.catch(() => undefined);
+  return { promise, reject };
 }
 
 async function checkStatus(response: Response, what: string): Promise<void> {
@@ -310,7 +342,7 @@ const MAX_RETRY_AFTER_SECONDS = 300;
 async function readJson(response: Response, guard: StallGuard): Promise<unknown> {
   const chunks: Uint8Array[] = [];
   let length = 0;
-  for await (const chunk of bodyOf(response)) {
+  for await (const chunk of bodyOf(response, guard.signal)) {
     guard.alive();
     length += chunk.byteLength;
     if (length > MAX_LISTING_BYTES)
