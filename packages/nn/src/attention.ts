@@ -23,36 +23,41 @@ export interface CachedSelfAttentionConfig {
 /** Qwen3's attention: grouped queries, RMS norm per head of q and k before rotary positions, a key-value cache. */
 export class CachedSelfAttention {
   readonly #config: CachedSelfAttentionConfig;
-  readonly #qkv: readonly LinearLayer[];
-  readonly #out: LinearLayer;
-  readonly #qNorm: Vector;
-  readonly #kNorm: Vector;
+  readonly query: LinearLayer;
+  readonly key: LinearLayer;
+  readonly value: LinearLayer;
+  readonly output: LinearLayer;
+  readonly queryNorm: Vector;
+  readonly keyNorm: Vector;
 
   private constructor(
     config: CachedSelfAttentionConfig,
-    qkv: readonly LinearLayer[],
-    out: LinearLayer,
-    qNorm: Vector,
-    kNorm: Vector,
+    layers: Record<"query" | "key" | "value" | "output", LinearLayer>,
+    queryNorm: Vector,
+    keyNorm: Vector,
   ) {
     this.#config = config;
-    this.#qkv = qkv;
-    this.#out = out;
-    this.#qNorm = qNorm;
-    this.#kNorm = kNorm;
+    this.query = layers.query;
+    this.key = layers.key;
+    this.value = layers.value;
+    this.output = layers.output;
+    this.queryNorm = queryNorm;
+    this.keyNorm = keyNorm;
   }
 
   static async load(runtime: Runtime, source: WeightSource, name: string, config: CachedSelfAttentionConfig) {
     const { hiddenSize, headDim } = config;
     const qDim = config.heads * headDim;
     const kvDim = config.kvHeads * headDim;
-    const q = await loadLinear(runtime, source, `${name}.q_proj`, { in: hiddenSize, out: qDim });
-    const k = await loadLinear(runtime, source, `${name}.k_proj`, { in: hiddenSize, out: kvDim });
-    const v = await loadLinear(runtime, source, `${name}.v_proj`, { in: hiddenSize, out: kvDim });
-    const out = await loadLinear(runtime, source, `${name}.o_proj`, { in: qDim, out: hiddenSize });
-    const qNorm = await loadVector(runtime, source, `${name}.q_norm.weight`, headDim);
-    const kNorm = await loadVector(runtime, source, `${name}.k_norm.weight`, headDim);
-    return new CachedSelfAttention(config, [q, k, v], out, qNorm, kNorm);
+    const layers = {
+      query: await loadLinear(runtime, source, `${name}.q_proj`, { in: hiddenSize, out: qDim }),
+      key: await loadLinear(runtime, source, `${name}.k_proj`, { in: hiddenSize, out: kvDim }),
+      value: await loadLinear(runtime, source, `${name}.v_proj`, { in: hiddenSize, out: kvDim }),
+      output: await loadLinear(runtime, source, `${name}.o_proj`, { in: qDim, out: hiddenSize }),
+    };
+    const queryNorm = await loadVector(runtime, source, `${name}.q_norm.weight`, headDim);
+    const keyNorm = await loadVector(runtime, source, `${name}.k_norm.weight`, headDim);
+    return new CachedSelfAttention(config, layers, queryNorm, keyNorm);
   }
 
   /**
@@ -61,11 +66,11 @@ export class CachedSelfAttention {
    */
   forward(x: Tensor2D, positions: Int32Array, sequences: readonly SequenceRows[], layer: number): Tensor2D {
     const { heads, kvHeads, headDim, normEps: eps, ropeTheta: theta } = this.#config;
-    const [q, k, v] = forwardTogether(this.#qkv, x);
-    const rotatedQ = headNormRope(q!, this.#qNorm, positions, { heads, headDim, eps, theta });
-    const rotatedK = headNormRope(k!, this.#kNorm, positions, { heads: kvHeads, headDim, eps, theta });
+    const [q, k, v] = forwardTogether([this.query, this.key, this.value], x);
+    const rotatedQ = headNormRope(q!, this.queryNorm, positions, { heads, headDim, eps, theta });
+    const rotatedK = headNormRope(k!, this.keyNorm, positions, { heads: kvHeads, headDim, eps, theta });
     const mixed = cachedAttention(rotatedQ, rotatedK, v!, sequences, layer, heads, headDim ** -0.5);
-    return this.#out.forward(mixed);
+    return this.output.forward(mixed);
   }
 }
 

@@ -4,25 +4,27 @@ import { loadLinear, type WeightSource } from "./weight-source.js";
 
 /** `down(silu(gate(x)) · up(x))`, without biases. */
 export class SwigluMlp {
-  readonly #gateUp: readonly LinearLayer[];
-  readonly #down: LinearLayer;
+  readonly gate: LinearLayer;
+  readonly up: LinearLayer;
+  readonly down: LinearLayer;
 
-  private constructor(gateUp: readonly LinearLayer[], down: LinearLayer) {
-    this.#gateUp = gateUp;
-    this.#down = down;
+  private constructor(gate: LinearLayer, up: LinearLayer, down: LinearLayer) {
+    this.gate = gate;
+    this.up = up;
+    this.down = down;
   }
 
   static async load(runtime: Runtime, source: WeightSource, name: string, dim: number, hidden: number) {
     const gate = await loadLinear(runtime, source, `${name}.gate_proj`, { in: dim, out: hidden });
     const up = await loadLinear(runtime, source, `${name}.up_proj`, { in: dim, out: hidden });
     const down = await loadLinear(runtime, source, `${name}.down_proj`, { in: hidden, out: dim });
-    return new SwigluMlp([gate, up], down);
+    return new SwigluMlp(gate, up, down);
   }
 
   /** x `[rows, dim]` → `[rows, dim]` */
   forward(x: Tensor2D): Tensor2D {
-    const [gate, up] = forwardTogether(this.#gateUp, x);
-    return this.#down.forward(siluMul(gate!, up!));
+    const [gate, up] = forwardTogether([this.gate, this.up], x);
+    return this.down.forward(siluMul(gate!, up!));
   }
 }
 

@@ -11,11 +11,11 @@ import { loadVector, type WeightSource } from "./weight-source.js";
 
 /** `g · x / sqrt(mean(x²) + eps)`. */
 export class RmsNorm {
-  readonly #gamma: Vector;
+  readonly gamma: Vector;
   readonly #eps: number;
 
   private constructor(gamma: Vector, eps: number) {
-    this.#gamma = gamma;
+    this.gamma = gamma;
     this.#eps = eps;
   }
 
@@ -24,12 +24,12 @@ export class RmsNorm {
   }
 
   forward<T extends Tensor>(x: T): T {
-    return rmsNorm(x, this.#gamma, this.#eps);
+    return rmsNorm(x, this.gamma, this.#eps);
   }
 
   /** `[x + residual, norm(x + residual)]` */
   addForward<T extends Tensor>(x: T, residual: T): [sum: T, normed: T] {
-    return addRmsNorm(x, residual, this.#gamma, this.#eps);
+    return addRmsNorm(x, residual, this.gamma, this.#eps);
   }
 }
 

@@ -7,9 +7,8 @@ import {
   type Runtime,
   type SequenceRows,
 } from "@voxquant/quant-core";
-import { CachedSelfAttention } from "./attention.js";
+import { DecoderLayer } from "./decoder-layer.js";
 import type { EventLoopBreak } from "./event-loop.js";
-import { SwigluMlp } from "./mlp.js";
 import { RmsNorm } from "./norms.js";
 import { traceTensor, type TraceSink } from "./trace.js";
 import type { WeightSource } from "./weight-source.js";
@@ -30,13 +29,6 @@ export interface Qwen3DecoderConfig {
 export interface Qwen3DecoderNames {
   readonly model: string;
   readonly head: string | null;
-}
-
-interface DecoderLayer {
-  readonly inputNorm: RmsNorm;
-  readonly attention: CachedSelfAttention;
-  readonly postAttentionNorm: RmsNorm;
-  readonly mlp: SwigluMlp;
 }
 
 /** The Qwen3 text decoder (transformers `modeling_qwen3.py`): token embedding, pre-norm layers, final norm, head. */
@@ -84,19 +76,7 @@ export class Qwen3Decoder {
     );
     const layers: DecoderLayer[] = [];
     for (let i = 0; i < config.layers; i++) {
-      const name = `${names.model}layers.${i}`;
-      layers.push({
-        inputNorm: await RmsNorm.load(runtime, source, `${name}.input_layernorm`, hiddenSize, normEps),
-        attention: await CachedSelfAttention.load(runtime, source, `${name}.self_attn`, config),
-        postAttentionNorm: await RmsNorm.load(
-          runtime,
-          source,
-          `${name}.post_attention_layernorm`,
-          hiddenSize,
-          normEps,
-        ),
-        mlp: await SwigluMlp.load(runtime, source, `${name}.mlp`, hiddenSize, config.intermediateSize),
-      });
+      layers.push(await DecoderLayer.load(runtime, source, `${names.model}layers.${i}`, i, config));
     }
     const norm = await RmsNorm.load(runtime, source, `${names.model}norm`, hiddenSize, normEps);
     return new Qwen3Decoder(config, runtime, embedding, head, layers, norm);
@@ -125,18 +105,12 @@ export class Qwen3Decoder {
     let x = embeds;
     let normed = this.#runtime.run(() => this.#layers[0]!.inputNorm.forward(x));
     for (let i = 0; i < this.#layers.length; i++) {
-      const { attention, postAttentionNorm, mlp } = this.#layers[i]!;
+      const layer = this.#layers[i]!;
       const nextNorm = this.#layers[i + 1]?.inputNorm ?? this.#norm;
-      const next = this.#runtime.run(() => {
-        const mixed = attention.forward(normed, positions, sequences, i);
-        traceTensor(trace, `dec_attn_${i}`, mixed);
-        const [sum, forMlp] = postAttentionNorm.addForward(x, mixed);
-        return nextNorm.addForward(sum, mlp.forward(forMlp));
-      });
+      const next = this.#runtime.run(() => layer.forward(x, normed, nextNorm, positions, sequences, trace));
       x.dispose();
       normed.dispose();
       [x, normed] = next;
-      traceTensor(trace, `dec_layer_${i}`, x);
       try {
         await pause.pass();
       } catch (error) {

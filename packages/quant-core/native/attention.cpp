@@ -16,17 +16,37 @@ constexpr int64_t kKeyTile = 64;
 // Fewer query vectors than this against one key head are attended one token at a time.
 constexpr int64_t kTileLanes = 8;
 
+// Keys and values of one head: rows `stride` elements apart.
+struct HeadMemory {
+  const void *keys, *values;
+  bool half;
+  int64_t stride;
+};
+
+// `count` rows of a head's memory from row `t` on as float32, `*stride` floats apart: in place, or converted to `space`.
+const float* floatRows(const void* rows, const HeadMemory& memory, int64_t t, int64_t count, int64_t headDim, float* space, int64_t* stride) {
+  if (!memory.half) {
+    *stride = memory.stride;
+    return static_cast<const float*>(rows) + t * memory.stride;
+  }
+  *stride = headDim;
+  const uint16_t* from = static_cast<const uint16_t*>(rows) + t * memory.stride;
+  for (int64_t i = 0; i < count; i++)
+    isa().dequantize(F16, reinterpret_cast<const uint8_t*>(from + i * memory.stride), headDim, space + i * headDim);
+  return space;
+}
+
 // Query vectors of one block of lanes against the keys of one head, in the manner of flash attention: scores of a tile of
 // keys with queries in lanes, running maximum and sum, then the values accumulate. `query(lane)` and `target(lane)` give
 // the vectors, `seen(lane)` how many keys a lane sees.
 template <class Query, class Target, class Seen>
-void attendTile(int lanes, const float* keys, const float* values, int64_t stride, int64_t headDim, float scale, bool causal,
-                int64_t tokens, Query&& query, Target&& target, Seen&& seen) {
-  const int64_t width = isa().lanes;
-  float* memory = static_cast<float*>(scratch(kScratchTile, (headDim * width * 3 + (kKeyTile + 3) * width) * 4));
+void attendTile(int lanes, const HeadMemory& head, int64_t headDim, float scale, bool causal, int64_t tokens, Query&& query,
+                Target&& target, Seen&& seen) {
+  const int64_t width = isa().lanes, used = headDim * width * 3 + (kKeyTile + 3) * width;
+  float* memory = static_cast<float*>(scratch(kScratchTile, (used + kKeyTile * headDim) * 4));
   float *packed = memory, *sum = packed + headDim * width, *rows = sum + headDim * width, *scores = rows + headDim * width;
-  float *top = scores + kKeyTile * width, *total = top + width, *factor = total + width;
-  memset(memory, 0, (size_t)((headDim * width * 3 + (kKeyTile + 3) * width) * 4));
+  float *top = scores + kKeyTile * width, *total = top + width, *factor = total + width, *space = memory + used;
+  memset(memory, 0, (size_t)(used * 4));
   int64_t visible[64];
   for (int lane = 0; lane < lanes; lane++) {
     const float* from = query(lane);
@@ -43,10 +63,13 @@ void attendTile(int lanes, const float* keys, const float* values, int64_t strid
         partial = partial || visible[lane] < count;
       }
     }
-    isa().tileF32(packed, headDim, keys + t * stride, stride, 1, count, lanes, scores, false);
+    int64_t stride;
+    const float* keys = floatRows(head.keys, head, t, count, headDim, space, &stride);
+    isa().tileF32(packed, headDim, keys, stride, 1, count, lanes, scores, false);
     isa().softmaxTile(scores, count, partial ? visible : nullptr, top, total, factor);
     if (t > 0) isa().scaleTile(sum, headDim, factor);
-    isa().tileF32(scores, count, values + t * stride, 1, stride, (int)headDim, lanes, sum, true);
+    const float* values = floatRows(head.values, head, t, count, headDim, space, &stride);
+    isa().tileF32(scores, count, values, 1, stride, (int)headDim, lanes, sum, true);
   }
   for (int64_t lane = 0; lane < width; lane++) factor[lane] = total[lane] > 0 ? 1.0f / total[lane] : 0.0f;
   isa().scaleTile(sum, headDim, factor);
@@ -73,8 +96,13 @@ void cachedAttention(const float* q, const float* k, const float* v, const Atten
     for (int64_t r = 0; r < segment.count; r++) {
       const int64_t from = ((segment.start + r) * kvHeads + head) * headDim;
       const int64_t to = (head * segment.capacity + segment.position + r) * headDim;
-      memcpy(segment.keys + to, k + from, (size_t)headDim * 4);
-      memcpy(segment.values + to, v + from, (size_t)headDim * 4);
+      if (segment.half) {
+        isa().toHalf(k + from, headDim, static_cast<uint16_t*>(segment.keys) + to);
+        isa().toHalf(v + from, headDim, static_cast<uint16_t*>(segment.values) + to);
+      } else {
+        memcpy(static_cast<float*>(segment.keys) + to, k + from, (size_t)headDim * 4);
+        memcpy(static_cast<float*>(segment.values) + to, v + from, (size_t)headDim * 4);
+      }
     }
   });
 
@@ -94,16 +122,17 @@ void cachedAttention(const float* q, const float* k, const float* v, const Atten
     const AttentionSegment& segment = segments[task.segment];
     const int64_t first = (task.head * heads + kvHeads - 1) / kvHeads;
     const int64_t group = ((task.head + 1) * heads + kvHeads - 1) / kvHeads - first;
-    const float* keys = segment.keys + task.head * segment.capacity * headDim;
-    const float* values = segment.values + task.head * segment.capacity * headDim;
+    const int64_t headBytes = task.head * segment.capacity * headDim * (segment.half ? 2 : 4);
+    const HeadMemory memory = {static_cast<uint8_t*>(segment.keys) + headBytes, static_cast<uint8_t*>(segment.values) + headBytes,
+                               segment.half, headDim};
     auto offset = [&](int64_t vector) { return ((segment.start + vector / group) * heads + first + vector % group) * headDim; };
     if (segment.count == 1 || segment.count * group < kTileLanes) {
       const int64_t at = offset(task.begin), seen = segment.position + task.begin / group + 1;
-      isa().attendToken(q + at, keys, values, seen, headDim, (int)group, headDim, scale, out + at);
+      isa().attendToken(q + at, memory.keys, memory.values, memory.half, seen, headDim, (int)group, headDim, scale, out + at);
       return;
     }
     const int64_t tokens = segment.position + (task.end - 1) / group + 1;
-    attendTile((int)(task.end - task.begin), keys, values, headDim, headDim, scale, true, tokens,
+    attendTile((int)(task.end - task.begin), memory, headDim, scale, true, tokens,
                [&](int lane) { return q + offset(task.begin + lane); }, [&](int lane) { return out + offset(task.begin + lane); },
                [&](int lane) { return segment.position + (task.begin + lane) / group + 1; });
   });
@@ -123,7 +152,8 @@ void blockAttention(const float* q, const float* k, const float* v, const int32_
   parallelFor((int64_t)tasks.size(), pairs * (double)(heads * headDim) * 0.05, [&](int64_t index) {
     const Task& task = tasks[index];
     const int64_t begin = offsets[task.segment], column = task.head * headDim;
-    attendTile((int)(task.end - task.begin), k + begin * stride + column, v + begin * stride + column, stride, headDim, scale, false,
+    const HeadMemory memory = {k + begin * stride + column, v + begin * stride + column, false, stride};
+    attendTile((int)(task.end - task.begin), memory, headDim, scale, false,
                offsets[task.segment + 1] - begin, [&](int lane) { return q + (task.begin + lane) * stride + column; },
                [&](int lane) { return out + (task.begin + lane) * stride + column; }, [](int) { return int64_t(0); });
   });

@@ -1,4 +1,4 @@
-// Attention with float32 keys and values.
+// Attention with float32 queries; cached keys and values are float32 or float16.
 #pragma once
 #include <stdint.h>
 
@@ -6,7 +6,8 @@ namespace voxquant {
 
 // One sequence: query rows [start, start + count), whose cache [kvHeads, capacity, headDim] held `position` tokens.
 struct AttentionSegment {
-  float *keys, *values;
+  void *keys, *values;
+  bool half;  // float16, else float32
   int64_t start, count, position, capacity;
 };
 

@@ -1,49 +1,26 @@
 // Norms, elementwise kernels and attention for JavaScript: sizes are checked here, once, then the data are used in place.
-#include <math.h>
-
-#include <memory>
 #include <vector>
 
 #include "attention.h"
-#include "dispatch.h"
-#include "napi_values.h"
-#include "thread_pool.h"
+#include "bindings.h"
+#include "elementwise.h"
+#include "rope.h"
 
 namespace voxquant {
 namespace {
 
 constexpr int64_t kMostSize = INT64_C(1) << 31;
-constexpr int64_t kMostHeads = 4096, kMostHeadDim = 4096;  // their product with any capacity stays far below 2^63
 
 // ---- elementwise and norms ----
-
-constexpr int64_t kElementChunk = 16384;
-
-template <class Body>
-void elements(int64_t n, double nanoseconds, Body&& body) {
-  FlushDenormals flush;
-  parallelFor((n + kElementChunk - 1) / kElementChunk, (double)n * nanoseconds, [&](int64_t task) {
-    const int64_t begin = task * kElementChunk;
-    body(begin, n - begin < kElementChunk ? n - begin : kElementChunk);
-  });
-}
-
-// body(row) in runs of rows
-template <class Body>
-void rowsOf(int64_t rows, int64_t dim, double nanoseconds, Body&& body) {
-  FlushDenormals flush;
-  const int64_t run = dim >= kElementChunk ? 1 : (kElementChunk + dim - 1) / dim;
-  parallelFor((rows + run - 1) / run, (double)(rows * dim) * nanoseconds, [&](int64_t task) {
-    for (int64_t row = task * run; row < rows && row < (task + 1) * run; row++) body(row);
-  });
-}
 
 napi_value addCall(napi_env env, napi_callback_info info) {
   Call call(env, info, "add");
   int64_t n = 0;
   float* out = call.floats(2, 0, "out", &n);
   const float *a = call.floats(0, n, "a"), *b = call.floats(1, n, "b");
-  if (!call.failed) elements(n, 0.15, [&](int64_t begin, int64_t count) { isa().add(a + begin, b + begin, count, out + begin); });
+  if (call.failed) return nullptr;
+  FlushDenormals flush;
+  addAll(a, b, n, out);
   return nullptr;
 }
 
@@ -52,7 +29,9 @@ napi_value siluMulCall(napi_env env, napi_callback_info info) {
   int64_t n = 0;
   float* out = call.floats(2, 0, "out", &n);
   const float *gate = call.floats(0, n, "gate"), *up = call.floats(1, n, "up");
-  if (!call.failed) elements(n, 0.6, [&](int64_t begin, int64_t count) { isa().siluMul(gate + begin, up + begin, count, out + begin); });
+  if (call.failed) return nullptr;
+  FlushDenormals flush;
+  siluMulAll(gate, up, n, out);
   return nullptr;
 }
 
@@ -61,7 +40,9 @@ napi_value geluCall(napi_env env, napi_callback_info info) {
   int64_t n = 0;
   float* out = call.floats(1, 0, "out", &n);
   const float* x = call.floats(0, n, "x");
-  if (!call.failed) elements(n, 1.0, [&](int64_t begin, int64_t count) { isa().gelu(x + begin, count, out + begin); });
+  if (call.failed) return nullptr;
+  FlushDenormals flush;
+  geluAll(x, n, out);
   return nullptr;
 }
 
@@ -76,10 +57,8 @@ napi_value rmsNormCall(napi_env env, napi_callback_info info) {
   const float eps = (float)call.number(3, "eps");
   if (!call.failed && n % dim != 0) call.fail("the length is not a multiple of dim");
   if (call.failed) return nullptr;
-  rowsOf(n / dim, dim, 0.3, [&](int64_t row) {
-    const int64_t at = row * dim;
-    isa().rmsNorm(x + at, residual ? residual + at : nullptr, gamma, eps, dim, sum ? sum + at : nullptr, out + at);
-  });
+  FlushDenormals flush;
+  rmsNormRows(x, residual, gamma, eps, n / dim, dim, sum, out);
   return nullptr;
 }
 
@@ -95,58 +74,12 @@ napi_value layerNormCall(napi_env env, napi_callback_info info) {
   const float eps = (float)call.number(4, "eps");
   if (!call.failed && n % dim != 0) call.fail("the length is not a multiple of dim");
   if (call.failed) return nullptr;
-  rowsOf(n / dim, dim, 0.4, [&](int64_t row) {
-    const int64_t at = row * dim;
-    isa().layerNorm(x + at, residual ? residual + at : nullptr, gamma, beta, eps, dim, sum ? sum + at : nullptr, out + at);
-  });
+  FlushDenormals flush;
+  layerNormRows(x, residual, gamma, beta, eps, n / dim, dim, sum, out);
   return nullptr;
 }
 
 // ---- attention ----
-
-// Cosines and sines of every position so far, in double precision before the last rounding; one table per geometry.
-class RopeTable {
- public:
-  static constexpr int64_t kMostPositions = 1 << 16;
-
-  RopeTable(int64_t headDim, double theta) : headDim_(headDim), theta_(theta) {}
-  bool fits(int64_t headDim, double theta) const { return headDim_ == headDim && theta_ == theta; }
-
-  void row(int64_t position, float* out) const {
-    const int64_t half = headDim_ / 2;
-    for (int64_t i = 0; i < half; i++) {
-      const double angle = (double)position * pow(theta_, -2.0 * (double)i / (double)headDim_);
-      out[i] = (float)cos(angle);
-      out[half + i] = (float)sin(angle);
-    }
-  }
-
-  void grow(int64_t positions) {
-    int64_t have = (int64_t)values_.size() / headDim_;
-    if (positions <= have) return;
-    const int64_t wanted = positions + 256 < kMostPositions ? positions + 256 : kMostPositions;
-    values_.resize((size_t)(wanted * headDim_));
-    for (; have < wanted; have++) row(have, values_.data() + have * headDim_);
-  }
-
-  const float* at(int64_t position) const { return values_.data() + position * headDim_; }
-  int64_t positions() const { return (int64_t)values_.size() / headDim_; }
-
- private:
-  int64_t headDim_;
-  double theta_;
-  std::vector<float> values_;
-};
-
-// Several threads of JavaScript may run models: each has its own tables.
-RopeTable& ropeTable(int64_t headDim, double theta) {
-  thread_local std::vector<std::unique_ptr<RopeTable>> tables;
-  for (auto& table : tables)
-    if (table->fits(headDim, theta)) return *table;
-  if (tables.size() >= 8) tables.clear();
-  tables.emplace_back(new RopeTable(headDim, theta));
-  return *tables.back();
-}
 
 // headNormRope(x, gamma | null, positions, heads, headDim, eps, theta, out)
 napi_value headNormRopeCall(napi_env env, napi_callback_info info) {
@@ -160,26 +93,8 @@ napi_value headNormRopeCall(napi_env env, napi_callback_info info) {
   const double theta = call.number(6, "theta");
   if (!call.failed && headDim % 2 != 0) call.fail("headDim is odd");
   if (call.failed) return nullptr;
-  RopeTable& table = ropeTable(headDim, theta);
-  int64_t last = -1;
-  for (int64_t r = 0; r < rows; r++)
-    if (positions[r] > last && positions[r] < RopeTable::kMostPositions) last = positions[r];
-  table.grow(last + 1);
-  rowsOf(rows, heads * headDim, 0.5, [&](int64_t row) {
-    const int64_t position = positions[row];
-    const float* cosSin;
-    if (position >= 0 && position < table.positions()) {
-      cosSin = table.at(position);
-    } else {
-      float* own = static_cast<float*>(scratch(kScratchRow, headDim * 4));
-      table.row(position, own);
-      cosSin = own;
-    }
-    for (int64_t head = 0; head < heads; head++) {
-      const int64_t at = (row * heads + head) * headDim;
-      isa().normRope(x + at, gamma, cosSin, eps, headDim, out + at);
-    }
-  });
+  FlushDenormals flush;
+  headNormRope(x, gamma, positions, rows, heads, headDim, eps, theta, out);
   return nullptr;
 }
 
@@ -190,34 +105,16 @@ napi_value cachedAttentionCall(napi_env env, napi_callback_info info) {
   const int64_t heads = call.integer(6, "heads", 1, kMostHeads), kvHeads = call.integer(7, "kvHeads", 1, kMostHeads);
   const int64_t headDim = call.integer(8, "headDim", 1, kMostHeadDim);
   const float scale = (float)call.number(9, "scale");
-  const uint32_t count = call.listLength(3, "keys");
-  const int32_t* numbers = call.integers(5, (int64_t)count * 4, "segments");
   if (call.failed) return nullptr;
-  if (call.listLength(4, "values") != count || kvHeads > heads) call.fail("keys and values do not fit");
-  std::vector<AttentionSegment> segments(count);
-  int64_t rows = 0;
-  for (uint32_t i = 0; i < count && !call.failed; i++) {
-    AttentionSegment& segment = segments[i];
-    segment.start = numbers[4 * i];
-    segment.count = numbers[4 * i + 1];
-    segment.position = numbers[4 * i + 2];
-    segment.capacity = numbers[4 * i + 3];
-    if (segment.start < 0 || segment.count < 0 || segment.position < 0 || segment.position + segment.count > segment.capacity) {
-      call.fail("segment " + std::to_string(i) + " needs " + std::to_string(segment.position + segment.count) + " tokens of a cache of " +
-                std::to_string(segment.capacity));
-      break;
-    }
-    const int64_t size = kvHeads * segment.capacity * headDim;
-    segment.keys = static_cast<float*>(call.array(call.listItem(3, i), napi_float32_array, size, "keys"));
-    segment.values = static_cast<float*>(call.array(call.listItem(4, i), napi_float32_array, size, "values"));
-    if (segment.start + segment.count > rows) rows = segment.start + segment.count;
-  }
+  if (kvHeads > heads) call.fail("there are more key-value heads than heads");
+  std::vector<AttentionSegment> segments;
+  const int64_t rows = readSegments(call, 3, 4, 5, kvHeads, headDim, &segments);
   const float* q = call.floats(0, rows * heads * headDim, "q");
   const float *k = call.floats(1, rows * kvHeads * headDim, "k"), *v = call.floats(2, rows * kvHeads * headDim, "v");
   float* out = call.floats(10, rows * heads * headDim, "out");
   if (call.failed) return nullptr;
   FlushDenormals flush;
-  cachedAttention(q, k, v, segments.data(), (int64_t)count, heads, kvHeads, headDim, scale, out);
+  cachedAttention(q, k, v, segments.data(), (int64_t)segments.size(), heads, kvHeads, headDim, scale, out);
   return nullptr;
 }
 
@@ -241,6 +138,35 @@ napi_value blockAttentionCall(napi_env env, napi_callback_info info) {
 }
 
 }  // namespace
+
+int64_t readSegments(Call& call, size_t keys, size_t values, size_t segments, int64_t kvHeads, int64_t headDim,
+                     std::vector<AttentionSegment>* found) {
+  const uint32_t count = call.listLength(keys, "keys");
+  const int32_t* numbers = call.integers(segments, (int64_t)count * 4, "segments");
+  if (!call.failed && call.listLength(values, "values") != count) call.fail("keys and values do not fit");
+  int64_t rows = 0;
+  for (uint32_t i = 0; i < count && !call.failed; i++) {
+    AttentionSegment segment = {};
+    segment.start = numbers[4 * i];
+    segment.count = numbers[4 * i + 1];
+    segment.position = numbers[4 * i + 2];
+    segment.capacity = numbers[4 * i + 3];
+    if (segment.start < 0 || segment.count < 0 || segment.position < 0 || segment.position + segment.count > segment.capacity) {
+      call.fail("segment " + std::to_string(i) + " needs " + std::to_string(segment.position + segment.count) + " tokens of a cache of " +
+                std::to_string(segment.capacity));
+      break;
+    }
+    const int64_t size = kvHeads * segment.capacity * headDim;
+    const napi_value key = call.listItem(keys, i), value = call.listItem(values, i);
+    segment.half = call.isArrayOf(key, napi_uint16_array);
+    const napi_typedarray_type type = segment.half ? napi_uint16_array : napi_float32_array;
+    segment.keys = call.array(key, type, size, "keys");
+    segment.values = call.array(value, type, size, "values");
+    if (segment.start + segment.count > rows) rows = segment.start + segment.count;
+    found->push_back(segment);
+  }
+  return rows;
+}
 
 void registerLayers(napi_env env, napi_value exports) {
   exportFunction(env, exports, "add", addCall);

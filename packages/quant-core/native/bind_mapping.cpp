@@ -1,4 +1,4 @@
-// mapFile, unmapFile, mappingFault.
+// mapFile, unmapFile, mappingFault, freeMemory.
 #include "mapping.h"
 #include "napi_values.h"
 
@@ -81,12 +81,22 @@ napi_value mappingFaultCall(napi_env env, napi_callback_info info) {
   return result;
 }
 
+napi_value freeMemoryCall(napi_env env, napi_callback_info info) {
+  Call call(env, info, "freeMemory");
+  napi_value buffer = nullptr;
+  if (napi_get_typedarray_info(env, call.args[0], nullptr, nullptr, nullptr, &buffer, nullptr) != napi_ok ||
+      napi_detach_arraybuffer(env, buffer) != napi_ok)
+    call.fail("this is not a typed array whose memory can be freed");
+  return nullptr;
+}
+
 }  // namespace
 
 void registerMapping(napi_env env, napi_value exports) {
   exportFunction(env, exports, "mapFile", mapFileCall);
   exportFunction(env, exports, "unmapFile", unmapFileCall);
   exportFunction(env, exports, "mappingFault", mappingFaultCall);
+  exportFunction(env, exports, "freeMemory", freeMemoryCall);
 }
 
 }  // namespace voxquant

@@ -1,8 +1,8 @@
 // Weights and matrix products for JavaScript: sizes are checked here, once, then the data are used in place.
+#include "bindings.h"
 #include "conv.h"
 #include "linear.h"
 #include "mapping.h"
-#include "napi_values.h"
 #include "thread_pool.h"
 
 namespace voxquant {
@@ -37,7 +37,8 @@ WeightHandle* weightHandle(Call& call, napi_value value) {
   return static_cast<WeightHandle*>(data);
 }
 
-// The bytes are looked up on every call: a buffer that was detached or unmapped since then is noticed.
+}  // namespace
+
 bool weightOf(Call& call, napi_value value, WeightMatrix* matrix) {
   WeightHandle* handle = weightHandle(call, value);
   if (!handle) return false;
@@ -51,7 +52,6 @@ bool weightOf(Call& call, napi_value value, WeightMatrix* matrix) {
   return !call.failed;
 }
 
-// Throws if a weight lies in a file that was cut.
 bool checkFault(Call& call, const WeightMatrix& weight) {
   if (!anyFault()) return true;
   const char* path = faultedPath(weight.data);
@@ -59,6 +59,8 @@ bool checkFault(Call& call, const WeightMatrix& weight) {
   napi_throw_error(call.env, "ERR_FILE_CUT", (std::string(path) + ": the file was cut while in use; the model must be loaded again").c_str());
   return false;
 }
+
+namespace {
 
 napi_value prepareWeight(napi_env env, napi_callback_info info) {
   Call call(env, info, "prepareWeight");

@@ -56,12 +56,12 @@ void conv2d(const float* x, const ConvGeometry& g, const WeightMatrix& weight, c
   if (positions <= 0) return;
   const bool bf16 = fast && isa().tileBf16 && depth >= 16;
   const GemmMode mode = bf16 ? GemmMode::kBf16 : GemmMode::kF32;
-  const int64_t outs = g.outChannels, paddedOuts = roundUp(outs, 12), rowLength = bf16 ? roundUp(depth, 2) : depth;
+  const int64_t outs = g.outChannels, paddedOuts = roundUp(outs, kBf16Outs), rowLength = bf16 ? roundUp(depth, 2) : depth;
 
   uint8_t* weights = static_cast<uint8_t*>(scratch(kScratchActivations, paddedOuts * rowLength * (bf16 ? 2 : 4)));
   parallelFor(paddedOuts, (double)(outs * depth), [&](int64_t o) {
-    float* row = static_cast<float*>(scratch(kScratchRow, 2 * depth * 4));
-    float* moved = bf16 ? row + depth : reinterpret_cast<float*>(weights) + o * rowLength;
+    float* row = static_cast<float*>(scratch(kScratchRow, rowLength * 10));
+    float* moved = bf16 ? row + rowLength : reinterpret_cast<float*>(weights) + o * rowLength;
     if (o < outs) {
       isa().dequantize(weight.dtype, weight.row(o), depth, row);
       moveColumns(row, channels, taps, moved);
@@ -69,9 +69,11 @@ void conv2d(const float* x, const ConvGeometry& g, const WeightMatrix& weight, c
       memset(moved, 0, (size_t)depth * 4);
     }
     if (bf16) {
-      uint16_t* to = reinterpret_cast<uint16_t*>(weights) + o * rowLength;
-      isa().toBf16(moved, depth, to);
-      if (rowLength > depth) to[depth] = 0;
+      uint16_t* rounded = reinterpret_cast<uint16_t*>(moved + rowLength);
+      const int64_t place = o % kBf16Outs;
+      isa().toBf16(moved, depth, rounded);
+      if (rowLength > depth) rounded[depth] = 0;
+      interleave<2>(rounded, rowLength, kBf16Outs, (int)place, reinterpret_cast<uint16_t*>(weights) + (o - place) * rowLength);
     }
   });
 
@@ -96,16 +98,17 @@ void conv2d(const float* x, const ConvGeometry& g, const WeightMatrix& weight, c
     for (int64_t k0 = 0; k0 < depth; k0 += kDepth) {
       const int64_t count = std::min(kDepth, depth - k0);
       for (int64_t o = 0; o < outs; o += kPanelOuts) {
-        const int64_t at = o * rowLength + k0;
         for (int64_t b = 0; b < packed.blocks(); b++) {
           float* to = c + b * tile + o * lanes;
           const int rows = packed.rowsOf(b);
           if (bf16) {
             const int padded = (int)std::min<int64_t>(kPanelOuts, paddedOuts - o);
-            isa().tileBf16(packed.bf16(b, k0), count, reinterpret_cast<uint16_t*>(weights) + at, rowLength, padded, rows, to, k0 > 0);
+            const uint16_t* tiles = reinterpret_cast<uint16_t*>(weights) + o * rowLength + k0 * kBf16Outs;
+            isa().tileBf16(packed.bf16(b, k0), count, tiles, kBf16Outs * rowLength, padded, rows, to, k0 > 0);
           } else {
             const int some = (int)std::min<int64_t>(kPanelOuts, outs - o);
-            isa().tileF32(packed.f32(b, k0), count, reinterpret_cast<float*>(weights) + at, rowLength, 1, some, rows, to, k0 > 0);
+            const float* part = reinterpret_cast<float*>(weights) + o * rowLength + k0;
+            isa().tileF32(packed.f32(b, k0), count, part, rowLength, 1, some, rows, to, k0 > 0);
           }
         }
       }

@@ -38,50 +38,60 @@ void panelF32(const WeightMatrix& weight, int64_t begin, int64_t end, const Pack
 }
 
 void panelBf16(const WeightMatrix& weight, int64_t begin, int64_t end, const PackedActivations& a, int64_t b0, int64_t b1, float* c) {
-  const int outs = (int)(end - begin), padded = (int)roundUp(outs, 12);
+  const int outs = (int)(end - begin), padded = (int)roundUp(outs, kBf16Outs);
   const int lanes = isa().lanes;
   for (int64_t k0 = 0; k0 < a.k; k0 += kDepthBf16) {
     const int64_t depth = std::min(kDepthBf16, a.k - k0), stride = roundUp(depth, 2);
     uint16_t* panel = static_cast<uint16_t*>(scratch(kScratchPanel, kPanelOuts * stride * 2));
+    float* floats = static_cast<float*>(scratch(kScratchRow, stride * 6));
+    uint16_t* row = reinterpret_cast<uint16_t*>(floats + stride);
     for (int o = 0; o < padded; o++) {
-      uint16_t* row = panel + o * stride;
-      row[stride - 1] = 0;
       if (o >= outs) {
         memset(row, 0, 2 * (size_t)stride);
       } else if (weight.dtype == BF16) {
         memcpy(row, weight.at(begin + o, k0), 2 * (size_t)depth);
       } else {
-        float* floats = static_cast<float*>(scratch(kScratchRow, depth * 4));
         isa().dequantize(weight.dtype, weight.at(begin + o, k0), depth, floats);
         isa().toBf16(floats, depth, row);
       }
+      if (stride > depth) row[depth] = 0;
+      interleave<2>(row, stride, kBf16Outs, o % kBf16Outs, panel + o / kBf16Outs * kBf16Outs * stride);
     }
     for (int64_t b = b0; b < b1; b++)
-      isa().tileBf16(a.bf16(b, k0), depth, panel, stride, padded, a.rowsOf(b), c + (b - b0) * kPanelOuts * lanes, k0 > 0);
+      isa().tileBf16(a.bf16(b, k0), depth, panel, kBf16Outs * stride, padded, a.rowsOf(b), c + (b - b0) * kPanelOuts * lanes, k0 > 0);
   }
 }
 
 void panelInt8(const WeightMatrix& weight, int64_t begin, int64_t end, const PackedActivations& a, int64_t b0, int64_t b1, float* c) {
-  const int outs = (int)(end - begin), padded = (int)roundUp(outs, 12);
-  const int64_t k = a.k, groups = k / weight.traits->group;
+  const int outs = (int)(end - begin), padded = (int)roundUp(outs, 2 * kInt8Outs);
+  const int64_t k = a.k, group = weight.traits->group, groups = k / group;
   uint8_t* memory = static_cast<uint8_t*>(scratch(kScratchPanel, padded * (k + groups * 12)));
   PanelInt8 panel;
   panel.k = k;
-  panel.group = weight.traits->group;
+  panel.group = (int)group;
   panel.shifted = weight.traits->shifted;
   panel.scales = reinterpret_cast<float*>(memory);
   panel.shifts = panel.scales + padded * groups;
   panel.sums = reinterpret_cast<int32_t*>(panel.shifts + padded * groups);
   panel.codes = reinterpret_cast<int8_t*>(panel.sums + padded * groups);
-  for (int o = 0; o < outs; o++)
-    isa().unpack(weight.dtype, weight.row(begin + o), k, panel.codes + o * k, panel.scales + o * groups, panel.shifts + o * groups);
-  if (padded > outs) {
-    const int64_t missing = padded - outs;
-    memset(panel.codes + outs * k, 0, (size_t)(missing * k));
-    memset(panel.scales + outs * groups, 0, (size_t)(missing * groups) * 4);
-    memset(panel.shifts + outs * groups, 0, (size_t)(missing * groups) * 4);
+  float* scales = static_cast<float*>(scratch(kScratchRow, k + groups * 12));
+  float* shifts = scales + groups;
+  int32_t* sums = reinterpret_cast<int32_t*>(shifts + groups);
+  int8_t* codes = reinterpret_cast<int8_t*>(sums + groups);
+  for (int o = 0; o < padded; o++) {
+    if (o < outs) {
+      isa().unpack(weight.dtype, weight.row(begin + o), k, codes, scales, shifts);
+      isa().groupSums(codes, k, panel.group, sums);
+    } else {
+      memset(scales, 0, (size_t)(k + groups * 12));
+    }
+    const int place = o % kInt8Outs;
+    const int64_t tile = o - place;
+    interleave<4>(codes, k, kInt8Outs, place, panel.codes + tile * k);
+    interleave<1>(scales, groups, kInt8Outs, place, panel.scales + tile * groups);
+    interleave<1>(sums, groups, kInt8Outs, place, panel.sums + tile * groups);
+    if (panel.shifted) interleave<1>(shifts, groups, kInt8Outs, place, panel.shifts + tile * groups);
   }
-  isa().groupSums(panel.codes, padded * k, panel.group, panel.sums);
   for (int64_t b = b0; b < b1; b++)
     isa().tileInt8(a.int8(b), panel, padded, a.rowsOf(b), c + (b - b0) * kPanelOuts * isa().lanes);
 }

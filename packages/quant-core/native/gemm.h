@@ -1,5 +1,7 @@
 // GEMM drivers shared by linear layers and convolutions.
 #pragma once
+#include <string.h>
+
 #include "linear.h"
 
 namespace voxquant {
@@ -24,6 +26,12 @@ struct PackedActivations {
   static int64_t bytesPerBlock(GemmMode mode, int64_t k);
   void pack(int64_t block, const float* x, int64_t stride) const;  // x: first row of the block
 };
+
+// A row of values into place `out` of a tile whose groups of `Size` values lie together: [n / Size, outs, Size].
+template <int Size, class T>
+inline void interleave(const T* row, int64_t n, int outs, int out, T* tile) {
+  for (int64_t i = 0; i < n / Size; i++) memcpy(tile + (i * outs + out) * Size, row + i * Size, Size * sizeof(T));
+}
 
 // c [blocks, outs padded to kPanelOuts, lanes]: products of weight rows [begin, end) with activation blocks [b0, b1).
 void gemmPanel(const WeightMatrix& weight, int64_t begin, int64_t end, const PackedActivations& a, int64_t b0, int64_t b1, float* c);

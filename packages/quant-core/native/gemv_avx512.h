@@ -277,7 +277,7 @@ inline void exactUnit(const uint8_t* p, const GemvInput& x, int64_t unit, int r0
   addShifts<Q, R>(h, x, unit, r0, acc);
 }
 
-constexpr int64_t kAhead = 1536;  // bytes that the prefetch runs ahead
+constexpr int64_t kAhead = 8192;  // bytes that the prefetch into the second-level cache runs ahead
 
 template <class Q, int R, bool Fast>
 inline void dotRow(const uint8_t* p, const GemvInput& x, int r0, float* out, int64_t stride) {
@@ -285,7 +285,7 @@ inline void dotRow(const uint8_t* p, const GemvInput& x, int r0, float* out, int
   for (int r = 0; r < R; r++) acc[r] = zero();
   const int64_t units = x.n / 256;
   for (int64_t u = 0; u < units; u++, p += Q::kBytes) {
-    for (int line = 0; line < Q::kBytes; line += 64) _mm_prefetch((const char*)p + kAhead + line, _MM_HINT_T0);
+    for (int line = 0; line < Q::kBytes; line += 64) _mm_prefetch((const char*)p + kAhead + line, _MM_HINT_T1);
     if (Fast) fastUnit<Q, R>(p, x, u, r0, acc);
     else exactUnit<Q, R, false>(p, x, u, r0, acc);
   }

@@ -33,16 +33,21 @@ struct PackedInt8 {
   float* sums32;    // [k / 32, lanes]
 };
 
-// A panel of weights unpacked for int8 tiles.
+// A panel of weights unpacked for int8 tiles: outputs in tiles of kInt8Outs whose inputs lie together, so that a tile
+// is read from front to back.
+constexpr int kInt8Outs = 6;
 struct PanelInt8 {
-  int8_t* codes;    // [outs, k]
-  float* scales;    // [outs, k / group]
-  float* shifts;    // [outs, k / group], if shifted
-  int32_t* sums;    // [outs, k / group]: -128 * sum of codes
+  int8_t* codes;    // [tiles, k / 4, kInt8Outs, 4]
+  float* scales;    // [tiles, k / group, kInt8Outs]
+  float* shifts;    // [tiles, k / group, kInt8Outs], if shifted
+  int32_t* sums;    // [tiles, k / group, kInt8Outs]: -128 * sum of codes
   int64_t k;
   int group;
   bool shifted;
 };
+
+// Outputs of a bfloat16 tile; their pairs of inputs lie together: [tiles, k / 2, kBf16Outs, 2].
+constexpr int kBf16Outs = 12;
 
 enum Act : int32_t { kActNone = 0, kActGelu = 1, kActSilu = 2 };
 
@@ -70,7 +75,8 @@ struct Isa {
   void (*groupSums)(const int8_t* codes, int64_t n, int group, int32_t* sums);  // -128 * sum of each group's codes
   void (*packBf16)(const float* x, int64_t stride, int rows, int64_t k, uint16_t* a);  // [k / 2, lanes, 2]
   void (*toBf16)(const float* x, int64_t n, uint16_t* out);
-  void (*tileBf16)(const uint16_t* a, int64_t k, const uint16_t* w, int64_t outStride, int outs, int rows, float* c, bool accumulate);
+  // w: tiles one after the other, tileStride values apart; outs: whole tiles
+  void (*tileBf16)(const uint16_t* a, int64_t k, const uint16_t* w, int64_t tileStride, int outs, int rows, float* c, bool accumulate);
   // out[lane * stride + o] = act(c[o, lane] + bias[o])
   void (*storeTile)(const float* c, int outs, int rows, const float* bias, int32_t act, float* out, int64_t stride);
 
@@ -86,8 +92,9 @@ struct Isa {
   // and gives the factor for what was accumulated before. visible[lane]: keys that the lane may see (null: all).
   void (*softmaxTile)(float* s, int keys, const int64_t* visible, float* m, float* l, float* factor);
   void (*scaleTile)(float* c, int64_t n, const float* factor);  // c [n, lanes] *= factor [lanes]
-  // One token's query heads of a group against keys and values [tokens, stride]: out [group, headDim]
-  void (*attendToken)(const float* q, const float* keys, const float* values, int64_t tokens, int64_t stride, int group, int64_t headDim, float scale, float* out);
+  // One token's query heads of a group against keys and values [tokens, stride], float32 or (half) float16: out [group, headDim]
+  void (*attendToken)(const float* q, const void* keys, const void* values, bool half, int64_t tokens, int64_t stride, int group, int64_t headDim, float scale, float* out);
+  void (*toHalf)(const float* x, int64_t n, uint16_t* out);  // float16, nearest; beyond its range the largest finite
 };
 
 const Isa* isaBaseline();

@@ -127,67 +127,74 @@ void groupSums(const int8_t* codes, int64_t n, int group, int32_t* sums) {
   }
 }
 
-// Always whole tiles of O outputs: the driver pads the panel.
-template <int V, int O, int Group, bool Shifted>
-inline void tileInt8Fixed(const PackedInt8& a, const PanelInt8& w, int o0, float* c) {
+// T tiles of outputs by V vectors of activation rows; always whole tiles: the driver pads the panel.
+template <int V, int T, int Group, bool Shifted>
+inline void tileInt8Fixed(const PackedInt8& a, const PanelInt8& w, int64_t tile, float* c) {
+  constexpr int O = kInt8Outs;
   const int64_t groups = w.k / Group;
-  const int8_t* codes = w.codes + o0 * w.k;
-  const float *scales = w.scales + o0 * groups, *shifts = w.shifts + o0 * groups;
-  const int32_t* start = w.sums + o0 * groups;
-  F acc[O][V];
-  for (int o = 0; o < O; o++)
-    for (int v = 0; v < V; v++) acc[o][v] = zero();
-  for (int64_t g = 0; g < groups; g++) {
-    __m512i dot[O][V];
+  const int8_t* codes = w.codes + tile * O * w.k;
+  const float *scales = w.scales + tile * O * groups, *shifts = w.shifts + tile * O * groups;
+  const int32_t* start = w.sums + tile * O * groups;
+  F acc[T][O][V];
+  for (int t = 0; t < T; t++)
     for (int o = 0; o < O; o++)
-      for (int v = 0; v < V; v++) dot[o][v] = _mm512_set1_epi32(start[o * groups + g]);
+      for (int v = 0; v < V; v++) acc[t][o][v] = zero();
+  for (int64_t g = 0; g < groups; g++) {
+    __m512i dot[T][O][V];
+    for (int t = 0; t < T; t++)
+      for (int o = 0; o < O; o++)
+        for (int v = 0; v < V; v++) dot[t][o][v] = _mm512_set1_epi32(start[(t * groups + g) * O + o]);
     const uint8_t* x = a.codes + g * Group * kLanes;
-    const int8_t* column = codes + g * Group;
+    const int8_t* quads = codes + g * Group * O;
 #pragma GCC unroll 8
     for (int s = 0; s < Group / 4; s++) {
       __m512i lanes[V];
       for (int v = 0; v < V; v++) lanes[v] = _mm512_loadu_si512(x + (s * kLanes + v * 16) * 4);
-      for (int o = 0; o < O; o++) {
-        int32_t quad;
-        memcpy(&quad, column + o * w.k + 4 * s, 4);
-        __m512i weight = _mm512_set1_epi32(quad);
-        for (int v = 0; v < V; v++) dot[o][v] = _mm512_dpbusd_epi32(dot[o][v], lanes[v], weight);
-      }
+      for (int t = 0; t < T; t++)
+        for (int o = 0; o < O; o++) {
+          int32_t quad;
+          memcpy(&quad, quads + t * O * w.k + (s * O + o) * 4, 4);
+          const __m512i weight = _mm512_set1_epi32(quad);
+          for (int v = 0; v < V; v++) dot[t][o][v] = _mm512_dpbusd_epi32(dot[t][o][v], lanes[v], weight);
+        }
     }
     F d[V];
     for (int v = 0; v < V; v++) d[v] = load(a.d + (g * Group / 32) * kLanes + v * 16);
-    for (int o = 0; o < O; o++) {
-      F scale = splat(scales[o * groups + g]);
-      for (int v = 0; v < V; v++) acc[o][v] = fma(_mm512_cvtepi32_ps(dot[o][v]), mul(d[v], scale), acc[o][v]);
-    }
+    for (int t = 0; t < T; t++)
+      for (int o = 0; o < O; o++) {
+        const F scale = splat(scales[(t * groups + g) * O + o]);
+        for (int v = 0; v < V; v++) acc[t][o][v] = fma(_mm512_cvtepi32_ps(dot[t][o][v]), mul(d[v], scale), acc[t][o][v]);
+      }
     if (Shifted) {
       const float* sums = (Group == 16 ? a.sums16 : a.sums32) + g * kLanes;
-      for (int o = 0; o < O; o++) {
-        F shift = splat(shifts[o * groups + g]);
-        for (int v = 0; v < V; v++) acc[o][v] = fma(load(sums + v * 16), shift, acc[o][v]);
-      }
+      for (int t = 0; t < T; t++)
+        for (int o = 0; o < O; o++) {
+          const F shift = splat(shifts[(t * groups + g) * O + o]);
+          for (int v = 0; v < V; v++) acc[t][o][v] = fma(load(sums + v * 16), shift, acc[t][o][v]);
+        }
     }
   }
-  for (int o = 0; o < O; o++)
-    for (int v = 0; v < V; v++) store(c + (o0 + o) * kLanes + v * 16, acc[o][v]);
+  for (int t = 0; t < T; t++)
+    for (int o = 0; o < O; o++)
+      for (int v = 0; v < V; v++) store(c + ((tile + t) * O + o) * kLanes + v * 16, acc[t][o][v]);
 }
 
-template <int V, int O>
+template <int V, int T>
 void tileInt8Wide(const PackedInt8& a, const PanelInt8& w, int outs, float* c) {
-  for (int o = 0; o < outs; o += O) {
+  for (int tile = 0; tile < outs / kInt8Outs; tile += T) {
     if (w.group == 32) {
-      if (w.shifted) tileInt8Fixed<V, O, 32, true>(a, w, o, c);
-      else tileInt8Fixed<V, O, 32, false>(a, w, o, c);
+      if (w.shifted) tileInt8Fixed<V, T, 32, true>(a, w, tile, c);
+      else tileInt8Fixed<V, T, 32, false>(a, w, tile, c);
     } else {
-      if (w.shifted) tileInt8Fixed<V, O, 16, true>(a, w, o, c);
-      else tileInt8Fixed<V, O, 16, false>(a, w, o, c);
+      if (w.shifted) tileInt8Fixed<V, T, 16, true>(a, w, tile, c);
+      else tileInt8Fixed<V, T, 16, false>(a, w, tile, c);
     }
   }
 }
 
 void tileInt8(const PackedInt8& a, const PanelInt8& w, int outs, int rows, float* c) {
-  if (rows <= W) tileInt8Wide<1, 12>(a, w, outs, c);
-  else tileInt8Wide<2, 6>(a, w, outs, c);
+  if (rows <= W) tileInt8Wide<1, 2>(a, w, outs, c);
+  else tileInt8Wide<2, 1>(a, w, outs, c);
 }
 
 }  // namespace
@@ -196,7 +203,7 @@ extern const Isa kAvx512 = {
     "avx512vnni", kLanes,        unpackAvx2,     dequantizeAvx2, gemvExact,         gemvFast,        quantizeRow,
     packF32,      tileF32Kernel, packInt8,       tileInt8,       groupSums,         nullptr,         nullptr,         nullptr,
     storeTile,    addKernel,     siluMulKernel,  geluKernel,     siluKernel,        rmsNormKernel,   layerNormKernel,
-    normRopeKernel, softmaxTileKernel, scaleTileKernel, attendTokenKernel,
+    normRopeKernel, softmaxTileKernel, scaleTileKernel, attendTokenKernel, toHalfKernel,
 };
 
 const Isa* isaAvx512() { return &kAvx512; }

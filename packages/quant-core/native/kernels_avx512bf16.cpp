@@ -44,8 +44,9 @@ void toBf16(const float* x, int64_t n, uint16_t* out) {
 }
 
 // Whole tiles only: the driver pads the panel. k counts inputs, rounded up to pairs.
-template <int V, int O>
-inline void tileFixed(const uint16_t* a, int64_t k, const uint16_t* w, int64_t outStride, float* c, bool accumulate) {
+template <int V>
+inline void tileFixed(const uint16_t* a, int64_t k, const uint16_t* w, float* c, bool accumulate) {
+  constexpr int O = kBf16Outs;
   F acc[O][V];
   for (int o = 0; o < O; o++)
     for (int v = 0; v < V; v++) acc[o][v] = accumulate ? load(c + o * kLanes + v * W) : splat(0.0f);
@@ -54,7 +55,7 @@ inline void tileFixed(const uint16_t* a, int64_t k, const uint16_t* w, int64_t o
     for (int v = 0; v < V; v++) x[v] = (__m512bh)_mm512_loadu_si512(a + (i * kLanes + v * W) * 2);
     for (int o = 0; o < O; o++) {
       int32_t pair;
-      memcpy(&pair, w + o * outStride + 2 * i, 4);
+      memcpy(&pair, w + (i * O + o) * 2, 4);
       const __m512bh weight = (__m512bh)_mm512_set1_epi32(pair);
       for (int v = 0; v < V; v++) acc[o][v] = _mm512_dpbf16_ps(acc[o][v], x[v], weight);
     }
@@ -63,10 +64,10 @@ inline void tileFixed(const uint16_t* a, int64_t k, const uint16_t* w, int64_t o
     for (int v = 0; v < V; v++) store(c + o * kLanes + v * W, acc[o][v]);
 }
 
-void tileBf16(const uint16_t* a, int64_t k, const uint16_t* w, int64_t outStride, int outs, int rows, float* c, bool accumulate) {
-  for (int o = 0; o < outs; o += kTileOuts) {
-    if (rows <= W) tileFixed<1, kTileOuts>(a, k, w + o * outStride, outStride, c + o * kLanes, accumulate);
-    else tileFixed<2, kTileOuts>(a, k, w + o * outStride, outStride, c + o * kLanes, accumulate);
+void tileBf16(const uint16_t* a, int64_t k, const uint16_t* w, int64_t tileStride, int outs, int rows, float* c, bool accumulate) {
+  for (int o = 0; o < outs; o += kBf16Outs) {
+    if (rows <= W) tileFixed<1>(a, k, w + o / kBf16Outs * tileStride, c + o * kLanes, accumulate);
+    else tileFixed<2>(a, k, w + o / kBf16Outs * tileStride, c + o * kLanes, accumulate);
   }
 }
 

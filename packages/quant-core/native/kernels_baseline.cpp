@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "isa.h"
+#include "quantize_half.h"
 #include "unpack.h"
 
 namespace voxquant {
@@ -41,6 +42,9 @@ inline F roundEven(F a) {  // |a| < 2^22
 inline F scaleByPower2(F a, F n) { return a * (F)((__builtin_convertvector(n, I) + 127) << 23); }
 inline F zeroBelow(F x, float limit, F value) { return x < limit ? F{0, 0, 0, 0} : value; }
 inline float sumLanes(F a) { return (a[0] + a[2]) + (a[1] + a[3]); }
+inline void sumLanes4(const F* a, float* sums) {
+  for (int i = 0; i < 4; i++) sums[i] = sumLanes(a[i]);
+}
 inline float largestLane(F a) {
   float x = a[0];
   for (int i = 1; i < 4; i++) x = a[i] > x ? a[i] : x;
@@ -48,6 +52,9 @@ inline float largestLane(F a) {
 }
 inline float halfScalar(const uint8_t* p) { return halfToFloat(p); }
 inline F loadHalf(const uint8_t* p) { return F{halfToFloat(p), halfToFloat(p + 2), halfToFloat(p + 4), halfToFloat(p + 6)}; }
+inline void storeHalf(uint16_t* p, F v) {
+  for (int i = 0; i < W; i++) p[i] = float_to_half(v[i]);
+}
 inline F loadBf16(const uint8_t* p) { return F{bf16ToFloat(p), bf16ToFloat(p + 2), bf16ToFloat(p + 4), bf16ToFloat(p + 6)}; }
 
 }  // namespace
@@ -134,7 +141,7 @@ const Isa* isaBaseline() {
       "baseline",   kLanes,        unpackRow,      dequantizeRow,  gemvExact,         gemvFast,        quantizeRow,
       packF32,      tileF32Kernel, nullptr,        nullptr,        nullptr,           nullptr,         nullptr,         nullptr,
       storeTile,    addKernel,     siluMulKernel,  geluKernel,     siluKernel,        rmsNormKernel,   layerNormKernel,
-      normRopeKernel, softmaxTileKernel, scaleTileKernel, attendTokenKernel,
+      normRopeKernel, softmaxTileKernel, scaleTileKernel, attendTokenKernel, toHalfKernel,
   };
   return &table;
 }

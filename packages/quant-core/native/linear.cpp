@@ -99,8 +99,9 @@ int64_t totalBytes(int count, const WeightMatrix* weights) {
   return bytes;
 }
 
+// Small enough that threads finish together: at 15 GB/s 64 KiB take 4 us.
 int64_t chunkBytes(int64_t total) {
-  return std::min<int64_t>(256 << 10, std::max<int64_t>(8 << 10, total / (threads() * 6)));
+  return std::min<int64_t>(64 << 10, std::max<int64_t>(8 << 10, total / (threads() * 8)));
 }
 
 void gemv(const WeightMatrix& weight, int64_t begin, int64_t end, const GemvInput& input, float* out, int64_t stride, bool fast) {

@@ -54,6 +54,11 @@ bool Call::isNull(napi_value value) {
   return type == napi_null || type == napi_undefined;
 }
 
+bool Call::isArrayOf(napi_value value, napi_typedarray_type type) {
+  napi_typedarray_type found;
+  return napi_get_typedarray_info(env, value, &found, nullptr, nullptr, nullptr, nullptr) == napi_ok && found == type;
+}
+
 void* Call::array(napi_value value, napi_typedarray_type type, int64_t least, const char* what, int64_t* length) {
   static int64_t empty[1];
   napi_typedarray_type found;

@@ -9,7 +9,7 @@
 namespace voxquant {
 
 struct Call {
-  static constexpr size_t kMost = 16;
+  static constexpr size_t kMost = 20;
   napi_env env;
   const char* name;
   napi_value args[kMost];
@@ -24,6 +24,7 @@ struct Call {
   bool boolean(size_t index, const char* what);
   std::string text(size_t index, const char* what);
   bool isNull(napi_value value);
+  bool isArrayOf(napi_value value, napi_typedarray_type type);
   // Data of a typed array with at least `least` elements; length, if asked for, gets its elements.
   void* array(napi_value value, napi_typedarray_type type, int64_t least, const char* what, int64_t* length = nullptr);
   float* floats(size_t index, int64_t least, const char* what, int64_t* length = nullptr) {
@@ -44,6 +45,7 @@ void exportFunction(napi_env env, napi_value exports, const char* name, napi_cal
 
 void registerProducts(napi_env env, napi_value exports);
 void registerLayers(napi_env env, napi_value exports);
+void registerDecoder(napi_env env, napi_value exports);
 void registerMachine(napi_env env, napi_value exports);
 void registerMapping(napi_env env, napi_value exports);
 

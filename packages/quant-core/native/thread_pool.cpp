@@ -37,8 +37,8 @@ inline void pause() {
 
 class Pool {
  public:
-  explicit Pool(int workers) {
-    for (int i = 0; i < workers; i++) workers_.emplace_back([this] { work(); });
+  explicit Pool(int workers) : runs_(new Run[workers + 1]), threads_(workers + 1) {
+    for (int i = 0; i < workers; i++) workers_.emplace_back([this, i] { work(i + 1); });
   }
 
   ~Pool() {
@@ -54,15 +54,17 @@ class Pool {
   void run(int64_t tasks, TaskFunction function, void* context) {
     function_ = function;
     context_ = context;
-    tasks_ = tasks;
-    next_.store(0, std::memory_order_relaxed);
+    for (int i = 0; i < threads_; i++) {
+      runs_[i].next.store(tasks * i / threads_, std::memory_order_relaxed);
+      runs_[i].end = tasks * (i + 1) / threads_;
+    }
     open_.store(true);
     epoch_.fetch_add(1);
     if (parkedCount_.load() > 0) {
       { std::lock_guard<std::mutex> lock(parkMutex_); }
       parked_.notify_all();
     }
-    takeTasks();
+    takeTasks(0);
     // A worker that has not begun by now finds the region closed; only those inside are waited for.
     open_.store(false);
     for (int spins = 0; inside_.load() != 0; spins++) {
@@ -72,17 +74,26 @@ class Pool {
   }
 
  private:
-  void takeTasks() {
-    for (int64_t task; (task = next_.fetch_add(1, std::memory_order_relaxed)) < tasks_;) function_(context_, task);
+  // A thread's run of the tasks.
+  struct alignas(64) Run {
+    std::atomic<int64_t> next{0};
+    int64_t end = 0;
+  };
+
+  void takeTasks(int self) {
+    for (int i = 0; i < threads_; i++) {
+      Run& run = runs_[(self + i) % threads_];
+      for (int64_t task; (task = run.next.fetch_add(1, std::memory_order_relaxed)) < run.end;) function_(context_, task);
+    }
   }
 
-  void work() {
+  void work(int self) {
     FlushDenormals flush;
     uint32_t seen = 0;
     while (true) {
       if (!awaitEpoch(&seen)) return;
       inside_.fetch_add(1);
-      if (open_.load()) takeTasks();
+      if (open_.load()) takeTasks(self);
       inside_.fetch_sub(1);
     }
   }
@@ -114,8 +125,8 @@ class Pool {
   std::vector<std::thread> workers_;
   TaskFunction function_ = nullptr;
   void* context_ = nullptr;
-  int64_t tasks_ = 0;
-  alignas(64) std::atomic<int64_t> next_{0};
+  std::unique_ptr<Run[]> runs_;
+  const int threads_;
   alignas(64) std::atomic<uint32_t> epoch_{0};
   alignas(64) std::atomic<int> inside_{0};
   std::atomic<bool> open_{false};
@@ -245,8 +256,9 @@ FlushDenormals::~FlushDenormals() {}
 #endif
 
 void* scratch(ScratchSlot slot, int64_t bytes) {
+  constexpr int64_t kLarge = 4 << 20;
   Scratch& own = tScratch;
-  if (own.sizes[slot] < bytes) {
+  if (own.sizes[slot] < bytes || (own.sizes[slot] > kLarge && bytes < own.sizes[slot] / 8)) {
     free(own.blocks[slot]);
     own.sizes[slot] = 0;
     const int64_t rounded = (bytes + 4095) / 4096 * 4096;

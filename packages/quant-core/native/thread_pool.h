@@ -1,6 +1,7 @@
-// One pool of worker threads for the process. A parallel region is a number of tasks, taken one by one from a counter;
-// the calling thread works too, and does everything alone when the pool is busy with another caller's region. Nothing a
-// task computes may depend on who runs it, so results do not depend on the number of threads.
+// One pool of worker threads for the process. A parallel region is a number of tasks. Every thread takes the tasks of its
+// own run of them in order, so that it walks through memory, and then helps with the others' runs; the calling thread
+// works too, and does everything alone when the pool is busy with another caller's region. Nothing a task computes may
+// depend on who runs it, so results do not depend on the number of threads.
 #pragma once
 #include <stdint.h>
 
@@ -36,8 +37,9 @@ class FlushDenormals {
   uint64_t saved_;
 };
 
-// A block of memory that the thread keeps for the next call; 64-byte aligned, content undefined.
-enum ScratchSlot { kScratchActivations, kScratchPanel, kScratchTile, kScratchRow, kScratchSlots };
+// A block of memory that the thread keeps for the next call; 64-byte aligned, content undefined. A large block that is
+// hardly used any more is given back: a prompt's activations do not stay while its answer is generated.
+enum ScratchSlot { kScratchActivations, kScratchPanel, kScratchTile, kScratchRow, kScratchLayer, kScratchSlots };
 void* scratch(ScratchSlot slot, int64_t bytes);
 
 }  // namespace voxquant

@@ -2,7 +2,7 @@
 // Kernels written once over a vector type and compiled in every ISA file. The including file defines, in an anonymous
 // namespace: `F` (vector of W floats), W, kVectors (vectors per packed block), kTileOuts (outputs per float tile) and
 // the operations load, loadPart, store, storePart, splat, add, sub, mul, div, fma, larger (b if unordered), smaller,
-// magnitude, squareRoot, roundEven, scaleByPower2, zeroBelow, sumLanes, largestLane, loadHalf, loadBf16.
+// magnitude, squareRoot, roundEven, scaleByPower2, zeroBelow, sumLanes, sumLanes4, largestLane, loadHalf, storeHalf, loadBf16.
 
 namespace voxquant {
 namespace {
@@ -233,7 +233,7 @@ inline void dotRows(const uint8_t* w, const float* x, int64_t n, int64_t xStride
   for (int r = 0; r < R; r++) acc[r][0] = acc[r][1] = zero();
   int64_t i = 0;
   for (; i + 2 * W <= n; i += 2 * W) {
-    __builtin_prefetch(w + i * L::kBytes + 1024);
+    __builtin_prefetch(w + i * L::kBytes + 8192, 0, 2);  // into the second-level cache
     F u = L::vector(w + i * L::kBytes), v = L::vector(w + (i + W) * L::kBytes);
     for (int r = 0; r < R; r++) {
       acc[r][0] = fma(u, load(x + r * xStride + i), acc[r][0]);

@@ -74,7 +74,7 @@ export class Runtime {
     if (!Number.isSafeInteger(shape.capacity) || shape.capacity < 1) {
       throw new ConfigError(`a key-value cache needs a positive capacity, found ${shape.capacity}`);
     }
-    const cache = { data: this.device.createKvCache(shape), shape };
+    const cache = { data: this.device.createKvCache(shape, this.precision), shape };
     this.#caches.add(cache);
     return cache;
   }

@@ -13,18 +13,17 @@ import { MathBackendCPU } from "@tensorflow/tfjs-backend-cpu";
 import type { Device } from "../ops/kernels.js";
 
 /**
- * A tfjs backend whose tensors are Float32Arrays on the JavaScript heap: tfjs's CPU backend, with the arrays of disposed
- * activations kept for the next op of the same size. A model runs the same shapes over and over; without the pool
- * the garbage collector sees every activation of every layer.
+ * A tfjs backend whose tensors are Float32Arrays on the JavaScript heap: tfjs's CPU backend, with the memory of disposed
+ * activations kept for the next ones. A model runs the same shapes over and over; without the pool the garbage
+ * collector sees every activation of every layer.
  */
 export class HostBackend extends MathBackendCPU {
-  readonly #pool = new Map<number, Float32Array[]>();
-  /** Memory that only this backend has seen: only this may be used again. */
-  readonly #owned = new WeakSet<ArrayBufferLike>();
-  #pooledBytes = 0;
+  readonly #pool: BufferPool;
 
-  constructor() {
+  /** freeMemory: gives an array's memory back at once; without it the garbage collector does. */
+  constructor(freeMemory?: (array: Float32Array) => void) {
     super();
+    this.#pool = new BufferPool(freeMemory);
     // tfjs recommends its native package on the first write in Node; a library must not print.
     (this as unknown as { firstUse: boolean }).firstUse = false;
   }
@@ -32,13 +31,7 @@ export class HostBackend extends MathBackendCPU {
   /** A float32 tensor with uninitialised content. */
   allocate(shape: number[]): { tensor: TensorInfo; data: Float32Array } {
     const size = shape.reduce((product, dim) => product * dim, 1);
-    let data = this.#pool.get(size)?.pop();
-    if (data === undefined) {
-      data = new Float32Array(size);
-      this.#owned.add(data.buffer);
-    } else {
-      this.#pooledBytes -= data.byteLength;
-    }
+    const data = this.#pool.take(size);
     return { tensor: { dataId: super.write(data, shape, "float32"), shape, dtype: "float32" }, data };
   }
 
@@ -49,50 +42,95 @@ export class HostBackend extends MathBackendCPU {
 
   override write(values: backend_util.BackendValues, shape: number[], dtype: DataType): DataId {
     // tfjs's slices are views of their source, which must not be pooled under them: they get a copy.
-    const view = values instanceof Float32Array && this.#owned.has(values.buffer);
+    const view = values instanceof Float32Array && this.#pool.owns(values);
     return super.write(view ? values.slice() : values, shape, dtype);
   }
 
   override readSync(dataId: DataId) {
     const values = super.readSync(dataId);
-    if (values instanceof Float32Array) this.#owned.delete(values.buffer); // the caller may keep it
+    if (values instanceof Float32Array) this.#pool.disown(values); // the caller may keep it
     return values;
   }
 
   override disposeData(dataId: DataId, force = false): boolean {
     const values = this.data.has(dataId) ? this.data.get(dataId).values : undefined;
     const disposed = super.disposeData(dataId, force);
-    if (
-      disposed &&
-      values instanceof Float32Array &&
-      this.#owned.has(values.buffer) &&
-      !this.data.has(dataId)
-    ) {
-      if (this.#pooledBytes + values.byteLength > POOL_LIMIT) this.#emptyPool();
-      const sameSize = this.#pool.get(values.length);
-      if (sameSize === undefined) this.#pool.set(values.length, [values]);
-      else sameSize.push(values);
-      this.#pooledBytes += values.byteLength;
-    }
+    if (disposed && values instanceof Float32Array && !this.data.has(dataId)) this.#pool.give(values);
     return disposed;
-  }
-
-  /** Lets go of all pooled arrays, as after a long recording whose sizes will not come again. */
-  #emptyPool(): void {
-    this.#pool.clear();
-    this.#pooledBytes = 0;
   }
 }
 
-/** Keeps the activations of one layer, not of every length that ever came by. */
-const POOL_LIMIT = 64 * 2 ** 20;
+/**
+ * Memory of activations between two uses. A buffer serves any array that is not much smaller, so that the stages of a
+ * model follow each other in the same memory; what a later stage does not use goes back to the system.
+ */
+class BufferPool {
+  /** Free buffers, smallest first; `since`: the take before which it came back. */
+  readonly #free: { readonly buffer: ArrayBuffer; readonly since: number }[] = [];
+  /** Memory that only the backend has seen: only this may be used again. */
+  readonly #owned = new WeakSet<ArrayBufferLike>();
+  readonly #freeMemory: ((array: Float32Array) => void) | undefined;
+  #takes = 0;
+
+  constructor(freeMemory: ((array: Float32Array) => void) | undefined) {
+    this.#freeMemory = freeMemory;
+  }
+
+  /** An array of this length with any content. */
+  take(length: number): Float32Array {
+    this.#takes++;
+    if (this.#takes % MOST_IDLE === 0) this.#releaseIdle();
+    const bytes = length * Float32Array.BYTES_PER_ELEMENT;
+    const at = this.#free.findIndex(({ buffer }) => buffer.byteLength >= bytes);
+    const found = this.#free[at]?.buffer;
+    if (found !== undefined && found.byteLength <= Math.max(bytes * MOST_SLACK, SMALL_BYTES)) {
+      this.#free.splice(at, 1);
+      return new Float32Array(found, 0, length);
+    }
+    const data = new Float32Array(length);
+    this.#owned.add(data.buffer);
+    return data;
+  }
+
+  owns(array: Float32Array): boolean {
+    return this.#owned.has(array.buffer);
+  }
+
+  disown(array: Float32Array): void {
+    this.#owned.delete(array.buffer);
+  }
+
+  /** Takes back an array, if its memory is the pool's. */
+  give(array: Float32Array): void {
+    if (!this.owns(array)) return;
+    const buffer = array.buffer as ArrayBuffer;
+    const at = this.#free.findIndex((other) => other.buffer.byteLength >= buffer.byteLength);
+    this.#free.splice(at < 0 ? this.#free.length : at, 0, { buffer, since: this.#takes });
+  }
+
+  #releaseIdle(): void {
+    for (let i = this.#free.length - 1; i >= 0; i--) {
+      const { buffer, since } = this.#free[i]!;
+      if (this.#takes - since < MOST_IDLE) continue;
+      this.#free.splice(i, 1);
+      this.#freeMemory?.(new Float32Array(buffer));
+    }
+  }
+}
+
+/** Takes after which a free buffer is not waited for any more: some layers' worth. */
+const MOST_IDLE = 64;
+/** A buffer may be this many times larger than what it serves … */
+const MOST_SLACK = 4;
+/** … or, where that matters little, of any size up to this. */
+const SMALL_BYTES = 2 ** 16;
 
 /** Registers (once) a HostBackend under this tfjs name, with tfjs's own CPU kernels, and returns it. */
-export function hostBackend(name: string): HostBackend {
+export function hostBackend(name: string, freeMemory?: (array: Float32Array) => void): HostBackend {
   const existing = findBackend(name) as HostBackend | null;
   if (existing !== null) return existing;
   for (const kernel of getKernelsForBackend("cpu")) registerKernel({ ...kernel, backendName: name });
-  const backend = new HostBackend();
+  const backend = new HostBackend(freeMemory);
   registerBackend(name, () => backend, 0);
   void engine().findBackend(name);
   return backend;
@@ -101,8 +139,9 @@ export function hostBackend(name: string): HostBackend {
 /** The parts of a Device that all typed-array backends share. */
 export function hostDevice(
   name: string,
+  freeMemory?: (array: Float32Array) => void,
 ): Pick<Device<Float32Array>, "name" | "uploadVector" | "releaseVector" | "read" | "allocate"> {
-  const backend = hostBackend(name);
+  const backend = hostBackend(name, freeMemory);
   return {
     name,
     uploadVector: (values) => values,

@@ -1,16 +1,34 @@
 import type { KvCacheShape } from "../ops/kernels.js";
 
 /** A key-value cache in typed arrays: `keys[layer]` and `values[layer]` are `[kvHeads, capacity, headDim]`. */
-export interface HostKvCache extends KvCacheShape {
-  readonly keys: readonly Float32Array[];
-  readonly values: readonly Float32Array[];
+export interface HostKvCache<A extends Float32Array | Uint16Array = Float32Array> extends KvCacheShape {
+  readonly keys: readonly A[];
+  readonly values: readonly A[];
+  /** What all of them are views of: one large block, which goes back to the system as a whole. */
+  readonly memory: A;
 }
 
 export function createHostKvCache(shape: KvCacheShape): HostKvCache {
-  const make = () =>
-    Array.from(
-      { length: shape.layers },
-      () => new Float32Array(shape.kvHeads * shape.capacity * shape.headDim),
-    );
-  return { ...shape, keys: make(), values: make() };
+  return create(shape, (length) => new Float32Array(length));
+}
+
+/** A cache of float16 values, as their bits. */
+export function createHalfKvCache(shape: KvCacheShape): HostKvCache<Uint16Array> {
+  return create(shape, (length) => new Uint16Array(length));
+}
+
+function create<A extends Float32Array | Uint16Array>(
+  shape: KvCacheShape,
+  allocate: (length: number) => A,
+): HostKvCache<A> {
+  const { layers } = shape;
+  const size = shape.kvHeads * shape.capacity * shape.headDim;
+  const memory = allocate(2 * layers * size);
+  const part = (index: number) => memory.subarray(index * size, (index + 1) * size) as A;
+  return {
+    ...shape,
+    keys: Array.from({ length: layers }, (_, layer) => part(2 * layer)),
+    values: Array.from({ length: layers }, (_, layer) => part(2 * layer + 1)),
+    memory,
+  };
 }

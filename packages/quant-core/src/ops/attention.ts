@@ -1,6 +1,7 @@
 import type { Tensor2D } from "@tensorflow/tfjs-core";
 import { ConfigError } from "../errors.js";
 import type { KvCache, Vector } from "../runtime.js";
+import type { AttentionSegment } from "./kernels.js";
 import { requireLastDim, requireSameShape, runOp } from "./run.js";
 
 export interface RopeOptions {
@@ -56,22 +57,27 @@ export function cachedAttention(
   scale: number,
 ): Tensor2D {
   requireSameShape("cachedAttention", k, v);
-  for (const { cache, count, position, start } of sequences) {
+  for (const { cache } of sequences) {
     requireLastDim("cachedAttention", q, heads * cache.shape.headDim);
     requireLastDim("cachedAttention", k, cache.shape.kvHeads * cache.shape.headDim);
-    if (position + count > cache.shape.capacity || start + count > q.shape[0]) {
+  }
+  const segments = attentionSegments(sequences, q.shape[0]);
+  return runOp<Tensor2D>("VoxCachedAttention", { q, k, v }, { segments, layer, heads, scale });
+}
+
+/** Sequences as the kernels take them. @throws ConfigError if a cache is too small, or rows lie outside `0…rows` */
+export function attentionSegments(
+  sequences: readonly SequenceRows[],
+  rows: number,
+): AttentionSegment<unknown>[] {
+  return sequences.map(({ cache, start, count, position }) => {
+    if (position + count > cache.shape.capacity || start + count > rows) {
       throw new ConfigError(
-        `cachedAttention: ${count} tokens at position ${position} do not fit a cache of ${cache.shape.capacity}`,
+        `attention: ${count} tokens at position ${position} do not fit a cache of ${cache.shape.capacity}`,
       );
     }
-  }
-  const segments = sequences.map(({ cache, start, count, position }) => ({
-    cache: cache.data,
-    start,
-    count,
-    position,
-  }));
-  return runOp<Tensor2D>("VoxCachedAttention", { q, k, v }, { segments, layer, heads, scale });
+    return { cache: cache.data, start, count, position };
+  });
 }
 
 /**

@@ -43,6 +43,31 @@ export interface KvCacheShape {
 }
 
 /**
+ * One pre-norm decoder layer: grouped-query attention with norms per head and rotary positions, then
+ * `down(silu(gate) · up)`. Weights `[out, in]` without biases.
+ */
+export interface DecoderLayerParameters<F, W> {
+  readonly query: W;
+  readonly key: W;
+  readonly value: W;
+  readonly output: W;
+  readonly gate: W;
+  readonly up: W;
+  readonly down: W;
+  /** Gains of the RMS norms: per head of queries and keys `[headDim]` (null: none), and before the MLP `[hidden]`. */
+  readonly queryNorm: F | null;
+  readonly keyNorm: F | null;
+  readonly mlpNorm: F;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  readonly eps: number;
+  readonly theta: number;
+  readonly scale: number;
+  readonly precision: Precision;
+}
+
+/**
  * The kernels of a backend, over its own float arrays `F`, prepared weights `W` and caches `C`. All matrices are
  * row-major and dense; `out` arrays are given by the caller, have the exact size, need not be zeroed, and never alias
  * the inputs. Shapes were checked by the ops. Integer inputs and outputs are small and stay on the host.
@@ -118,6 +143,26 @@ export interface Kernels<F, W, C> {
   conv2d(x: F, geometry: Conv2dGeometry, weight: W, bias: F | null, out: F, precision: Precision): void;
 }
 
+/** Kernels that do the work of several, for backends where a call costs more than its small kernels. */
+export interface FusedKernels<F, W, C> {
+  /**
+   * A whole decoder layer: x and normed `[rows, hidden]` are the residual stream and its norm; `sum` gets the stream
+   * after the layer, `out` its RMS norm with `nextNorm`; keys and values go to the caches' layer `index`. The same
+   * values as the kernels one by one.
+   */
+  decoderLayer(
+    x: F,
+    normed: F,
+    layer: DecoderLayerParameters<F, W>,
+    nextNorm: F,
+    positions: Int32Array,
+    segments: readonly AttentionSegment<C>[],
+    index: number,
+    sum: F,
+    out: F,
+  ): void;
+}
+
 /**
  * A tfjs backend seen from the ops: where its float data lie, how a weight or a cache gets there, and its kernels.
  * `F` is Float32Array where tensors are typed arrays, a pointer with a length in WASM memory.
@@ -126,13 +171,15 @@ export interface Device<F = unknown, W = unknown, C = unknown> {
   /** Name of the tfjs backend. */
   readonly name: string;
   readonly kernels: Kernels<F, W, C>;
+  readonly fused?: FusedKernels<F, W, C>;
   /** Copies a parameter vector (norm gain, bias) into the device's memory for the life of a layer. */
   uploadVector(values: Float32Array): F;
   releaseVector(vector: F): void;
   /** Makes a weight usable by the kernels: in place where possible. @throws UnsupportedError for a dtype without kernels, BackendError when memory is out. */
   prepareWeight(weight: Weight): W;
   releaseWeight(weight: W): void;
-  createKvCache(shape: KvCacheShape): C;
+  /** With precision `fast`, keys and values may be held in float16. */
+  createKvCache(shape: KvCacheShape, precision?: Precision): C;
   releaseKvCache(cache: C): void;
   /** The float data of a tfjs tensor of this backend. */
   read(tensor: TensorInfo): F;

@@ -1,5 +1,11 @@
 import { getKernel, registerKernel, type NamedAttrMap, type TensorInfo } from "@tensorflow/tfjs-core";
-import type { AttentionSegment, Conv2dGeometry, Device, Precision } from "./kernels.js";
+import type {
+  AttentionSegment,
+  Conv2dGeometry,
+  DecoderLayerParameters,
+  Device,
+  Precision,
+} from "./kernels.js";
 import { convOutputSize } from "./conv2d.js";
 
 /** Attributes of our ops are live objects (weights, vectors, caches), which tfjs hands through untouched. */
@@ -34,6 +40,13 @@ export interface CachedAttentionAttributes {
   scale: number;
 }
 
+export interface DecoderLayerAttributes {
+  layer: DecoderLayerParameters<unknown, unknown>;
+  nextNorm: unknown;
+  positions: Int32Array;
+  segments: readonly AttentionSegment<unknown>[];
+  index: number;
+}
 export interface BlockAttentionAttributes {
   offsets: Int32Array;
   heads: number;
@@ -137,6 +150,26 @@ export function registerOps(device: Device): void {
         ),
       ),
   );
+  const { fused } = device;
+  if (fused !== undefined) {
+    register<DecoderLayerAttributes>("VoxDecoderLayer", ({ x, normed }, attributes) => {
+      const { layer, nextNorm, positions, segments, index } = attributes;
+      const sum = device.allocate(x!.shape);
+      const out = device.allocate(x!.shape);
+      fused.decoderLayer(
+        device.read(x!),
+        device.read(normed!),
+        layer,
+        nextNorm,
+        positions,
+        segments,
+        index,
+        sum.data,
+        out.data,
+      );
+      return [sum.tensor, out.tensor];
+    });
+  }
   register<BlockAttentionAttributes>("VoxBlockAttention", ({ q, k, v }, { offsets, heads, headDim, scale }) =>
     sameShape(q!, (out) =>
       kernels.blockAttention(

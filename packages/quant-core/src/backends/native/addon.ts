@@ -12,6 +12,9 @@ export interface MappingHandle {
   readonly [brand]: "mapping";
 }
 
+/** Keys or values of one layer: float32, or the bits of float16. */
+export type CacheArray = Float32Array | Uint16Array;
+
 /** What the C++ addon exports (native/bind_*.cpp). Arrays are used in place; sizes are checked, a wrong call throws. */
 export interface NativeAddon {
   /** Instruction set in use, of `isaLevels()` (lowest first). */
@@ -34,6 +37,8 @@ export interface NativeAddon {
   /** Whether the file was cut while mapped; what lay behind its new end reads as zeros. */
   mappingFault(handle: MappingHandle): boolean;
 
+  /** Gives the memory of an array back at once, not when it is collected; all views of its buffer become empty. */
+  freeMemory(array: Float32Array | Uint16Array): void;
   prepareWeight(dtypeId: number, rows: number, rowLength: number, bytes: Uint8Array): WeightHandle;
   releaseWeight(weight: WeightHandle): void;
 
@@ -85,13 +90,33 @@ export interface NativeAddon {
     q: Float32Array,
     k: Float32Array,
     v: Float32Array,
-    keys: readonly Float32Array[],
-    values: readonly Float32Array[],
+    keys: readonly CacheArray[],
+    values: readonly CacheArray[],
     segments: Int32Array,
     heads: number,
     kvHeads: number,
     headDim: number,
     scale: number,
+    out: Float32Array,
+  ): void;
+  /** `weights`: query, key, value, output, gate, up, down; `norms`: of queries, of keys, before the MLP, of the result. */
+  decoderLayer(
+    x: Float32Array,
+    normed: Float32Array,
+    weights: readonly WeightHandle[],
+    norms: readonly (Float32Array | null)[],
+    keys: readonly CacheArray[],
+    values: readonly CacheArray[],
+    segments: Int32Array,
+    positions: Int32Array,
+    heads: number,
+    kvHeads: number,
+    headDim: number,
+    eps: number,
+    theta: number,
+    scale: number,
+    fast: boolean,
+    sum: Float32Array,
     out: Float32Array,
   ): void;
   blockAttention(

@@ -1,17 +1,26 @@
 import type { Device } from "../../ops/kernels.js";
 import { hostDevice } from "../host-device.js";
-import { createHostKvCache, type HostKvCache } from "../host-kv-cache.js";
+import { createHalfKvCache, createHostKvCache } from "../host-kv-cache.js";
 import type { NativeAddon } from "./addon.js";
-import { createNativeKernels, prepareWeight, releaseWeight, type NativeWeight } from "./kernels.js";
+import {
+  createFusedKernels,
+  createNativeKernels,
+  prepareWeight,
+  releaseWeight,
+  type NativeKvCache,
+  type NativeWeight,
+} from "./kernels.js";
 
 /** The `native` backend: tensors are typed arrays, which the C++ addon computes on in place. */
-export function createNativeDevice(addon: NativeAddon): Device<Float32Array, NativeWeight, HostKvCache> {
+export function createNativeDevice(addon: NativeAddon): Device<Float32Array, NativeWeight, NativeKvCache> {
   return {
-    ...hostDevice("voxquant-native"),
+    ...hostDevice("voxquant-native", (array) => addon.freeMemory(array)),
     kernels: createNativeKernels(addon),
+    fused: createFusedKernels(addon),
     prepareWeight: (weight) => prepareWeight(addon, weight),
     releaseWeight: (weight) => releaseWeight(addon, weight),
-    createKvCache: createHostKvCache,
-    releaseKvCache: () => undefined,
+    createKvCache: (shape, precision) =>
+      precision === "fast" ? createHalfKvCache(shape) : createHostKvCache(shape),
+    releaseKvCache: (cache) => addon.freeMemory(cache.memory),
   };
 }

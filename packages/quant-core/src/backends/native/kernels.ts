@@ -1,5 +1,5 @@
 import { BackendError, FormatError, UnsupportedError } from "../../errors.js";
-import type { Activation, Kernels } from "../../ops/kernels.js";
+import type { Activation, AttentionSegment, FusedKernels, Kernels } from "../../ops/kernels.js";
 import { GGML_TYPES, elementCount, weightByteLength, type GgmlType, type Weight } from "../../weight.js";
 import type { HostKvCache } from "../host-kv-cache.js";
 import type { NativeAddon, WeightHandle } from "./addon.js";
@@ -11,6 +11,9 @@ export interface NativeWeight {
   readonly rows: number;
   readonly columns: number;
 }
+
+/** Float32, or float16 where the model runs in precision `fast`. */
+export type NativeKvCache = HostKvCache | HostKvCache<Uint16Array>;
 
 const COMPUTABLE: readonly GgmlType[] = [
   "F32",
@@ -68,7 +71,7 @@ export function releaseWeight(addon: NativeAddon, weight: NativeWeight): void {
  * The kernels of the addon. A call throws BackendError when a weight's file was cut while mapped; results of that call
  * and of calls before it since the cut are not to be used.
  */
-export function createNativeKernels(addon: NativeAddon): Kernels<Float32Array, NativeWeight, HostKvCache> {
+export function createNativeKernels(addon: NativeAddon): Kernels<Float32Array, NativeWeight, NativeKvCache> {
   return {
     linear(x, rows, weights, biases, outs, precision) {
       const handles = weights.map((weight) => weight.handle);
@@ -98,12 +101,7 @@ export function createNativeKernels(addon: NativeAddon): Kernels<Float32Array, N
     cachedAttention(q, k, v, segments, layer, heads, scale, out) {
       const shape = segments[0]?.cache;
       if (shape === undefined) return;
-      const numbers = new Int32Array(segments.length * 4);
-      segments.forEach(({ cache, start, count, position }, i) => {
-        numbers.set([start, count, position, cache.capacity], i * 4);
-      });
-      const keys = segments.map(({ cache }) => cache.keys[layer]!);
-      const values = segments.map(({ cache }) => cache.values[layer]!);
+      const { keys, values, numbers } = cachesOf(segments, layer);
       addon.cachedAttention(q, k, v, keys, values, numbers, heads, shape.kvHeads, shape.headDim, scale, out);
     },
     blockAttention(q, k, v, offsets, heads, headDim, scale, out) {
@@ -128,6 +126,52 @@ export function createNativeKernels(addon: NativeAddon): Kernels<Float32Array, N
       );
       guarded(() => addon.conv2d(x, numbers, weight.handle, bias, out, precision === "fast"));
     },
+  };
+}
+
+/** The addon's kernels that do the work of several. */
+export function createFusedKernels(
+  addon: NativeAddon,
+): FusedKernels<Float32Array, NativeWeight, NativeKvCache> {
+  return {
+    decoderLayer(x, normed, layer, nextNorm, positions, segments, index, sum, out) {
+      const { query, key, value, output, gate, up, down, queryNorm, keyNorm, mlpNorm } = layer;
+      const { keys, values, numbers } = cachesOf(segments, index);
+      guarded(() =>
+        addon.decoderLayer(
+          x,
+          normed,
+          [query, key, value, output, gate, up, down].map((weight) => weight.handle),
+          [queryNorm, keyNorm, mlpNorm, nextNorm],
+          keys,
+          values,
+          numbers,
+          positions,
+          layer.heads,
+          layer.kvHeads,
+          layer.headDim,
+          layer.eps,
+          layer.theta,
+          layer.scale,
+          layer.precision === "fast",
+          sum,
+          out,
+        ),
+      );
+    },
+  };
+}
+
+/** What the addon takes of segments: their caches' arrays of a layer, and start, count, position, capacity of each. */
+function cachesOf(segments: readonly AttentionSegment<NativeKvCache>[], layer: number) {
+  const numbers = new Int32Array(segments.length * 4);
+  segments.forEach(({ cache, start, count, position }, i) => {
+    numbers.set([start, count, position, cache.capacity], i * 4);
+  });
+  return {
+    keys: segments.map(({ cache }) => cache.keys[layer]!),
+    values: segments.map(({ cache }) => cache.values[layer]!),
+    numbers,
   };
 }
 

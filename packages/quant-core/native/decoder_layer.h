@@ -1,0 +1,23 @@
+// One layer of a decoder: attention with head norms, rotary positions and caches, then a gated MLP.
+#pragma once
+#include "attention.h"
+#include "types.h"
+
+namespace voxquant {
+
+struct DecoderLayer {
+  WeightMatrix query, key, value, output, gate, up, down;
+  const float *queryNorm, *keyNorm;  // [headDim] or null
+  const float *mlpNorm, *nextNorm;   // [hidden]
+  int64_t heads, kvHeads, headDim;
+  float eps, scale;
+  double theta;
+  bool fast;
+};
+
+// x: the residual stream, normed: its norm, both [rows, hidden]; sum: the stream after the layer, out: its next norm.
+// sum and out alias no input.
+void decoderLayer(const DecoderLayer& layer, const float* x, const float* normed, const int32_t* positions, int64_t rows,
+                  const AttentionSegment* segments, int64_t segmentCount, float* sum, float* out);
+
+}  // namespace voxquant
