@@ -1,5 +1,11 @@
-// Builds the native addon with the C++ compiler alone: node native/build.mjs. Without one it says so and succeeds; the
-// library then runs on WebAssembly.
+// Builds the native addon with the C++ compiler alone:
+//
+//   node native/build.mjs                    for this machine, into native/build
+//   node native/build.mjs --prebuild         and into prebuilds/PLATFORM-ARCH, to be packed
+//   node native/build.mjs --remove-prebuilds
+//
+// Without a compiler, or where it fails, it says so and succeeds; the library then runs on WebAssembly. With CI set in
+// the environment a failure is one.
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
@@ -10,6 +16,9 @@ import { fileURLToPath } from "node:url";
 
 const folder = dirname(fileURLToPath(import.meta.url));
 const output = join(folder, "build");
+const prebuilds = join(folder, "../prebuilds");
+const target = join(output, "voxquant.node");
+const prebuild = process.argv.includes("--prebuild");
 
 const COMMON = [
   "-std=c++17",
@@ -131,8 +140,7 @@ async function main() {
       );
     }
   }
-  const target = join(output, "voxquant.node");
-  if (pending.length === 0 && existsSync(target)) {
+  if (pending.length === 0 && existsSync(target) && !prebuild) {
     console.log("native: up to date");
     return;
   }
@@ -143,17 +151,51 @@ async function main() {
     for (let job = pending.shift(); job !== undefined; job = pending.shift()) await job();
   };
   await Promise.all(Array.from({ length: Math.max(1, Math.min(availableParallelism(), 8)) }, lane));
-  const link =
-    process.platform === "darwin"
-      ? ["-bundle", "-undefined", "dynamic_lookup"]
-      : ["-shared", "-Wl,--gc-sections", "-s"];
   const temporary = `${target}.${process.pid}`;
-  await run(compiler.command, [...compiler.args, ...link, ...objects, "-pthread", "-o", temporary]);
+  await run(compiler.command, [...compiler.args, ...linkFlags(), ...objects, "-pthread", "-o", temporary]);
   renameSync(temporary, target);
   writeFileSync(statePath, JSON.stringify(next));
   console.log(
     `native: ${compiled} files compiled with ${compiler.version} in ${((performance.now() - started) / 1000).toFixed(1)} s`,
   );
+  if (prebuild) {
+    const place = join(prebuilds, `${process.platform}-${process.arch}`);
+    mkdirSync(place, { recursive: true });
+    // Other machines may have an older C++ library, or none.
+    const alone = process.platform === "linux" ? ["-static-libstdc++", "-static-libgcc"] : [];
+    const packed = join(place, "voxquant.node");
+    await run(compiler.command, [
+      ...compiler.args,
+      ...linkFlags(),
+      ...alone,
+      ...objects,
+      "-pthread",
+      "-o",
+      packed,
+    ]);
+    console.log(`native: ${packed}`);
+  }
 }
 
-await main();
+function linkFlags() {
+  return process.platform === "darwin"
+    ? ["-bundle", "-undefined", "dynamic_lookup"]
+    : ["-shared", "-Wl,--gc-sections", "-Wl,--exclude-libs,ALL", "-s"];
+}
+
+if (process.argv.includes("--remove-prebuilds")) {
+  rmSync(prebuilds, { recursive: true, force: true });
+} else {
+  try {
+    await main();
+  } catch (error) {
+    const log = join(output, "build.log");
+    mkdirSync(output, { recursive: true });
+    writeFileSync(log, `${error instanceof Error ? error.message : String(error)}\n`);
+    rmSync(target, { force: true }); // an older one need not fit these sources
+    console.log(
+      `native: the compiler failed (${log}), the native backend is left out (everything runs on WebAssembly)`,
+    );
+    if (process.env.CI) process.exitCode = 1;
+  }
+}
