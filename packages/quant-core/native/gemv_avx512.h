@@ -214,27 +214,36 @@ inline void addShifts(const Header& h, const GemvInput& x, int64_t unit, int r0,
   }
 }
 
+// Sums of the groups of a unit, each exact and in the lane of its number: dots[j] has four products in every lane.
+template <bool Fine>
+inline __m512i groupTotals(const __m512i* dots) {
+  const __m512i low = _mm512_add_epi32(_mm512_unpacklo_epi32(dots[0], dots[1]), _mm512_unpackhi_epi32(dots[0], dots[1]));
+  const __m512i high = _mm512_add_epi32(_mm512_unpacklo_epi32(dots[2], dots[3]), _mm512_unpackhi_epi32(dots[2], dots[3]));
+  // 128-bit part i: sums of part i of all four
+  const __m512i quarters = _mm512_add_epi32(_mm512_unpacklo_epi64(low, high), _mm512_unpackhi_epi64(low, high));
+  if (Fine) return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), quarters);
+  const __m512i halves = _mm512_add_epi32(quarters, _mm512_shuffle_i32x4(quarters, quarters, 0xb1));
+  return _mm512_maskz_permutexvar_epi32(0xff, _mm512_setr_epi32(0, 8, 1, 9, 2, 10, 3, 11, 0, 0, 0, 0, 0, 0, 0, 0), halves);
+}
+
+// acc: a lane per group of the unit.
 template <class Q, int R>
 inline void fastUnit(const uint8_t* p, const GemvInput& x, int64_t unit, int r0, F* acc) {
   const Header h = Q::header(p);
-  F scales[R];
+  __m512i codes[4];
+  for (int j = 0; j < 4; j++) codes[j] = Q::codes(p, j);
+#pragma GCC unroll 4
   for (int r = 0; r < R; r++) {
+    __m512i dots[4];
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; j++) {
+      const int64_t at = (r0 + r) * x.padded + unit * 256 + j * 64;
+      dots[j] = Q::kOffset < 0 ? _mm512_setzero_si512() : _mm512_loadu_si512(x.offsets[Q::kOffset < 0 ? 0 : Q::kOffset] + at / 4);
+      dots[j] = _mm512_dpbusd_epi32(dots[j], codes[j], _mm512_loadu_si512(x.q + at));
+    }
     F d = _mm512_castps256_ps512(_mm256_loadu_ps(x.d + (r0 + r) * (x.padded / 32) + unit * 8));
     if (Q::kFine) d = _mm512_permutexvar_ps(_mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7), d);
-    scales[r] = mul(h.scales, d);
-  }
-#pragma GCC unroll 4
-  for (int j = 0; j < 4; j++) {
-    const __m512i codes = Q::codes(p, j);
-    const int64_t at = unit * 256 + j * 64;
-#pragma GCC unroll 8
-    for (int r = 0; r < R; r++) {
-      const int64_t row = (r0 + r) * x.padded + at;
-      __m512i dot = _mm512_setzero_si512();
-      if (Q::kOffset >= 0) dot = _mm512_loadu_si512(x.offsets[Q::kOffset < 0 ? 0 : Q::kOffset] + row / 4);
-      dot = _mm512_dpbusd_epi32(dot, codes, _mm512_loadu_si512(x.q + row));
-      acc[r] = fma(_mm512_cvtepi32_ps(dot), stepScale<Q>(scales[r], j), acc[r]);
-    }
+    acc[r] = fma(_mm512_cvtepi32_ps(groupTotals<Q::kFine>(dots)), mul(h.scales, d), acc[r]);
   }
   addShifts<Q, R>(h, x, unit, r0, acc);
 }
@@ -298,16 +307,24 @@ inline void dotRow(const uint8_t* p, const GemvInput& x, int r0, float* out, int
   for (int r = 0; r < R; r++) out[r * stride] = sumLanes(acc[r]);
 }
 
+}  // namespace
+}  // namespace voxquant
+
+#include "gemv_lanes_avx512.h"
+
+namespace voxquant {
+namespace {
+
 template <class Q, bool Fast>
-void gemvRows(const WeightMatrix& w, int64_t begin, int64_t end, const GemvInput& x, float* out, int64_t stride) {
+void gemvRows(const WeightMatrix& w, int64_t begin, int64_t end, const GemvInput& x, float* out, int64_t stride, void* scratch) {
+  if (Fast && x.laneCodes) {
+    gemvLanes<Q>(w, begin, end, x, out, stride, scratch);
+    return;
+  }
   for (int64_t o = begin; o < end; o++) {
     const uint8_t* p = w.row(o);
     float* y = out + (o - begin);
     int r = 0;
-    if (x.rows == 8) {
-      dotRow<Q, 8, Fast>(p, x, 0, y, stride);
-      continue;
-    }
     for (; r + 4 <= x.rows; r += 4) dotRow<Q, 4, Fast>(p, x, r, y + r * stride, stride);
     switch (x.rows - r) {
       case 1: dotRow<Q, 1, Fast>(p, x, r, y + r * stride, stride); break;
@@ -318,32 +335,32 @@ void gemvRows(const WeightMatrix& w, int64_t begin, int64_t end, const GemvInput
 }
 
 template <bool Fast>
-bool gemvFused(const WeightMatrix& w, int64_t begin, int64_t end, const GemvInput& x, float* out, int64_t stride) {
+bool gemvFused(const WeightMatrix& w, int64_t begin, int64_t end, const GemvInput& x, float* out, int64_t stride, void* scratch) {
   switch (w.dtype) {
-    case Q4_0: gemvRows<CodesQ4_0, Fast>(w, begin, end, x, out, stride); return true;
-    case Q4_1: gemvRows<CodesQ4_1, Fast>(w, begin, end, x, out, stride); return true;
-    case Q5_0: gemvRows<CodesQ5_0, Fast>(w, begin, end, x, out, stride); return true;
-    case Q5_1: gemvRows<CodesQ5_1, Fast>(w, begin, end, x, out, stride); return true;
-    case Q8_0: gemvRows<CodesQ8_0, Fast>(w, begin, end, x, out, stride); return true;
-    case IQ4_NL: gemvRows<CodesIq4Nl, Fast>(w, begin, end, x, out, stride); return true;
-    case Q2_K: gemvRows<CodesQ2_K, Fast>(w, begin, end, x, out, stride); return true;
-    case Q3_K: gemvRows<CodesQ3_K, Fast>(w, begin, end, x, out, stride); return true;
-    case Q4_K: gemvRows<CodesQ4_K, Fast>(w, begin, end, x, out, stride); return true;
-    case Q5_K: gemvRows<CodesQ5_K, Fast>(w, begin, end, x, out, stride); return true;
-    case Q6_K: gemvRows<CodesQ6_K, Fast>(w, begin, end, x, out, stride); return true;
-    case IQ4_XS: gemvRows<CodesIq4Xs, Fast>(w, begin, end, x, out, stride); return true;
+    case Q4_0: gemvRows<CodesQ4_0, Fast>(w, begin, end, x, out, stride, scratch); return true;
+    case Q4_1: gemvRows<CodesQ4_1, Fast>(w, begin, end, x, out, stride, scratch); return true;
+    case Q5_0: gemvRows<CodesQ5_0, Fast>(w, begin, end, x, out, stride, scratch); return true;
+    case Q5_1: gemvRows<CodesQ5_1, Fast>(w, begin, end, x, out, stride, scratch); return true;
+    case Q8_0: gemvRows<CodesQ8_0, Fast>(w, begin, end, x, out, stride, scratch); return true;
+    case IQ4_NL: gemvRows<CodesIq4Nl, Fast>(w, begin, end, x, out, stride, scratch); return true;
+    case Q2_K: gemvRows<CodesQ2_K, Fast>(w, begin, end, x, out, stride, scratch); return true;
+    case Q3_K: gemvRows<CodesQ3_K, Fast>(w, begin, end, x, out, stride, scratch); return true;
+    case Q4_K: gemvRows<CodesQ4_K, Fast>(w, begin, end, x, out, stride, scratch); return true;
+    case Q5_K: gemvRows<CodesQ5_K, Fast>(w, begin, end, x, out, stride, scratch); return true;
+    case Q6_K: gemvRows<CodesQ6_K, Fast>(w, begin, end, x, out, stride, scratch); return true;
+    case IQ4_XS: gemvRows<CodesIq4Xs, Fast>(w, begin, end, x, out, stride, scratch); return true;
     default: return false;
   }
 }
 
 void gemvExact(const WeightMatrix& w, int64_t begin, int64_t end, const GemvInput& x, float* out, int64_t stride, void* scratch) {
-  if (!gemvFused<false>(w, begin, end, x, out, stride))
+  if (!gemvFused<false>(w, begin, end, x, out, stride, scratch))
     gemvExactGeneric(w, begin, end, x, out, stride, scratch, dequantizeAvx2);
 }
 
 // The other types: a row unpacked first.
 void gemvFast(const WeightMatrix& w, int64_t begin, int64_t end, const GemvInput& x, float* out, int64_t stride, void* scratch) {
-  if (gemvFused<true>(w, begin, end, x, out, stride)) return;
+  if (gemvFused<true>(w, begin, end, x, out, stride, scratch)) return;
   int8_t* codes = (int8_t*)scratch;
   float* scales = (float*)(codes + x.padded);
   float* shifts = scales + x.padded / 16;

@@ -7,6 +7,7 @@
 namespace voxquant {
 
 constexpr int kGemvRows = 8;      // most activation rows that the matrix x vectors kernels take
+constexpr int kLaneRows = 4;      // up to this many rows are multiplied one by one
 constexpr int kPanelOuts = 48;    // outputs per GEMM panel; a multiple of every tile height
 
 // Activations of a matrix x vectors call, all arrays with `rows` rows one after the other.
@@ -20,6 +21,14 @@ struct GemvInput {
   float* d;         // [rows, padded / 32]
   int32_t* quads;   // [rows, padded / 4] sums of 4 codes
   int32_t* offsets[8];  // [rows, padded / 4] each: -(1 << index) * quads, or null where no weight asks for that offset
+  // fast, more than kLaneRows rows, where the instruction set has kernels for it: all rows side by side in eight lanes,
+  // missing ones zero; else null
+  int8_t* laneCodes;    // [padded / 4, 8, 4]
+  float* laneD;         // [padded / 32, 8]
+  int32_t* laneSums16;  // [padded / 16, 8]: - sum of the group's codes
+  int32_t* laneSums32;  // [padded / 32, 8]
+  float* laneShifts16;  // [padded / 16, 8]: sums16
+  float* laneShifts32;  // [padded / 32, 8]: sums32
   // per group sums of what the kernel multiplies with (d * sum of codes when fast, sum of x when exact)
   float* sums16;    // [rows, padded / 16]
   float* sums32;    // [rows, padded / 32]
@@ -54,6 +63,7 @@ enum Act : int32_t { kActNone = 0, kActGelu = 1, kActSilu = 2 };
 struct Isa {
   const char* name;
   int lanes;        // activation rows per packed GEMM block
+  bool rowLanes;    // gemvFast wants the lane arrays of GemvInput
 
   // One row (or part of it, whole blocks): int8 codes, scales and shifts per group.
   void (*unpack)(int32_t dtype, const uint8_t* src, int64_t n, int8_t* codes, float* scales, float* shifts);

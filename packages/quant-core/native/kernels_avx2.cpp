@@ -100,7 +100,7 @@ void quantizeRow(const float* x, int64_t n, int64_t padded, int8_t* q, float* d,
 
 const Isa* isaAvx2() {
   static const Isa table = {
-      "avx2",       kLanes,        unpackAvx2,     dequantizeAvx2, gemvExact,         gemvFast,        quantizeRow,
+      "avx2",       kLanes, false, unpackAvx2,     dequantizeAvx2, gemvExact,         gemvFast,        quantizeRow,
       packF32,      tileF32Kernel, nullptr,        nullptr,        nullptr,           nullptr,         nullptr,         nullptr,
       storeTile,    addKernel,     siluMulKernel,  geluKernel,     siluKernel,        rmsNormKernel,   layerNormKernel,
       normRopeKernel, softmaxTileKernel, scaleTileKernel, attendTokenKernel, toHalfKernel,

@@ -200,7 +200,7 @@ void tileInt8(const PackedInt8& a, const PanelInt8& w, int outs, int rows, float
 }  // namespace
 
 extern const Isa kAvx512 = {
-    "avx512vnni", kLanes,        unpackAvx2,     dequantizeAvx2, gemvExact,         gemvFast,        quantizeRow,
+    "avx512vnni", kLanes, true, unpackAvx2,     dequantizeAvx2, gemvExact,         gemvFast,        quantizeRow,
     packF32,      tileF32Kernel, packInt8,       tileInt8,       groupSums,         nullptr,         nullptr,         nullptr,
     storeTile,    addKernel,     siluMulKernel,  geluKernel,     siluKernel,        rmsNormKernel,   layerNormKernel,
     normRopeKernel, softmaxTileKernel, scaleTileKernel, attendTokenKernel, toHalfKernel,

@@ -32,6 +32,30 @@ T* carve(uint8_t** at, int64_t count) {
   return block;
 }
 
+// The quantized rows of an input side by side.
+void putIntoLanes(GemvInput* input, uint8_t** at) {
+  constexpr int kLanes = 8;
+  const int64_t padded = input->padded;
+  input->laneCodes = carve<int8_t>(at, padded * kLanes);
+  input->laneD = carve<float>(at, padded / 32 * kLanes);
+  input->laneSums16 = carve<int32_t>(at, padded / 16 * kLanes);
+  input->laneSums32 = carve<int32_t>(at, padded / 32 * kLanes);
+  input->laneShifts16 = carve<float>(at, padded / 16 * kLanes);
+  input->laneShifts32 = carve<float>(at, padded / 32 * kLanes);
+  if (input->rows < kLanes) memset(input->laneCodes, 0, (size_t)(*at - reinterpret_cast<uint8_t*>(input->laneCodes)));
+  for (int r = 0; r < input->rows; r++) {
+    interleave<4>(input->q + r * padded, padded, kLanes, r, input->laneCodes);
+    interleave<1>(input->d + r * (padded / 32), padded / 32, kLanes, r, input->laneD);
+    interleave<1>(input->sums16 + r * (padded / 16), padded / 16, kLanes, r, input->laneShifts16);
+    interleave<1>(input->sums32 + r * (padded / 32), padded / 32, kLanes, r, input->laneShifts32);
+    const int32_t* quads = input->quads + r * (padded / 4);
+    for (int64_t g = 0; g < padded / 16; g++)
+      input->laneSums16[g * kLanes + r] = -(quads[4 * g] + quads[4 * g + 1] + quads[4 * g + 2] + quads[4 * g + 3]);
+    for (int64_t g = 0; g < padded / 32; g++)
+      input->laneSums32[g * kLanes + r] = input->laneSums16[2 * g * kLanes + r] + input->laneSums16[(2 * g + 1) * kLanes + r];
+  }
+}
+
 // Everything that the matrix x vectors kernels of these weights need to know of x.
 GemvInput prepareInput(const float* x, int rows, int count, const WeightMatrix* weights, bool fast) {
   GemvInput input = {};
@@ -46,7 +70,7 @@ GemvInput prepareInput(const float* x, int rows, int count, const WeightMatrix* 
   }
   if (!quantized || (!fast && !shifted)) return input;
   const int64_t n = input.n, padded = input.padded;
-  uint8_t* at = static_cast<uint8_t*>(scratch(kScratchActivations, rows * padded * 16 + 1024 * rows));
+  uint8_t* at = static_cast<uint8_t*>(scratch(kScratchActivations, kGemvRows * padded * 16 + 1024 * kGemvRows));
   input.sums16 = carve<float>(&at, rows * padded / 16);
   input.sums32 = carve<float>(&at, rows * padded / 32);
   if (!fast) {
@@ -68,6 +92,7 @@ GemvInput prepareInput(const float* x, int rows, int count, const WeightMatrix* 
   for (int r = 0; r < rows; r++)
     isa().quantizeRow(x + r * n, n, padded, input.q + r * padded, input.d + r * padded / 32, input.quads + r * padded / 4,
                       input.sums16 + r * padded / 16, input.sums32 + r * padded / 32);
+  if (isa().rowLanes && rows > kLaneRows) putIntoLanes(&input, &at);
   for (int i = 0; i < count; i++) {
     if (weights[i].traits->group == 0 || weights[i].traits->shifted) continue;
     const int shift = log2Offset(weights[i].dtype);

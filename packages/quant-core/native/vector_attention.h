@@ -36,17 +36,19 @@ void scaleTileKernel(float* c, int64_t n, const float* factor) {
 constexpr int kTokenBlock = 64;
 
 // G query heads against up to kTokenBlock keys of the type that L loads: scores into s [G, kTokenBlock]. Four keys at a
-// time, whose sums over lanes are then made together.
+// time, whose sums over lanes are then made together. Fetches the values, which come next, and the keys after them.
 template <class L, int G>
-inline void tokenScores(const float* q, const uint8_t* keys, int64_t tokens, int64_t stride, int64_t headDim, float scale, float* s) {
+inline void tokenScores(const float* q, const uint8_t* keys, const uint8_t* values, int64_t tokens, int64_t stride, int64_t headDim, float scale, float* s) {
   constexpr int kKeys = 4;
-  constexpr int64_t kAhead = 16;  // rows that the prefetch runs ahead
   const int64_t rowBytes = stride * L::kBytes;
   for (int64_t t = 0; t < tokens; t += kKeys) {
     const uint8_t* key[kKeys];
     for (int u = 0; u < kKeys; u++) {
       key[u] = keys + (t + u < tokens ? t + u : t) * rowBytes;
-      for (int64_t line = 0; line < headDim * L::kBytes; line += 64) __builtin_prefetch(key[u] + kAhead * rowBytes + line);
+      for (int64_t line = 0; line < headDim * L::kBytes; line += 64) {
+        __builtin_prefetch(values + (t + u) * rowBytes + line, 0, 2);
+        __builtin_prefetch(key[u] + kTokenBlock * rowBytes + line, 0, 2);
+      }
     }
     F acc[G][kKeys];
     for (int g = 0; g < G; g++)
@@ -118,7 +120,7 @@ void attendTokenFixed(const float* q, const uint8_t* keys, const uint8_t* values
   memset(out, 0, sizeof(float) * (size_t)(G * headDim));
   for (int64_t start = 0; start < tokens; start += kTokenBlock) {
     const int64_t count = tokens - start < kTokenBlock ? tokens - start : kTokenBlock;
-    tokenScores<L, G>(q, keys + start * stride * L::kBytes, count, stride, headDim, scale, s);
+    tokenScores<L, G>(q, keys + start * stride * L::kBytes, values + start * stride * L::kBytes, count, stride, headDim, scale, s);
     for (int g = 0; g < G; g++) {
       float* row = s + g * kTokenBlock;
       for (int64_t t = count; t < kTokenBlock; t++) row[t] = -INFINITY;
