@@ -326,9 +326,9 @@ namespace voxquant {
 namespace {
 
 template <class Q, bool Fast>
-void gemvRows(const WeightMatrix& w, int64_t begin, int64_t end, const GemvInput& x, float* out, int64_t stride, void* scratch) {
+void gemvRows(const WeightMatrix& w, int64_t begin, int64_t end, const GemvInput& x, float* out, int64_t stride) {
   if (Fast && x.laneCodes) {
-    gemvLanes<Q>(w, begin, end, x, out, stride, scratch);
+    gemvLanes<Q>(w, begin, end, x, out, stride);
     return;
   }
   for (int64_t o = begin; o < end; o++) {
@@ -345,32 +345,32 @@ void gemvRows(const WeightMatrix& w, int64_t begin, int64_t end, const GemvInput
 }
 
 template <bool Fast>
-bool gemvFused(const WeightMatrix& w, int64_t begin, int64_t end, const GemvInput& x, float* out, int64_t stride, void* scratch) {
+bool gemvFused(const WeightMatrix& w, int64_t begin, int64_t end, const GemvInput& x, float* out, int64_t stride) {
   switch (w.dtype) {
-    case Q4_0: gemvRows<CodesQ4_0, Fast>(w, begin, end, x, out, stride, scratch); return true;
-    case Q4_1: gemvRows<CodesQ4_1, Fast>(w, begin, end, x, out, stride, scratch); return true;
-    case Q5_0: gemvRows<CodesQ5_0, Fast>(w, begin, end, x, out, stride, scratch); return true;
-    case Q5_1: gemvRows<CodesQ5_1, Fast>(w, begin, end, x, out, stride, scratch); return true;
-    case Q8_0: gemvRows<CodesQ8_0, Fast>(w, begin, end, x, out, stride, scratch); return true;
-    case IQ4_NL: gemvRows<CodesIq4Nl, Fast>(w, begin, end, x, out, stride, scratch); return true;
-    case Q2_K: gemvRows<CodesQ2_K, Fast>(w, begin, end, x, out, stride, scratch); return true;
-    case Q3_K: gemvRows<CodesQ3_K, Fast>(w, begin, end, x, out, stride, scratch); return true;
-    case Q4_K: gemvRows<CodesQ4_K, Fast>(w, begin, end, x, out, stride, scratch); return true;
-    case Q5_K: gemvRows<CodesQ5_K, Fast>(w, begin, end, x, out, stride, scratch); return true;
-    case Q6_K: gemvRows<CodesQ6_K, Fast>(w, begin, end, x, out, stride, scratch); return true;
-    case IQ4_XS: gemvRows<CodesIq4Xs, Fast>(w, begin, end, x, out, stride, scratch); return true;
+    case Q4_0: gemvRows<CodesQ4_0, Fast>(w, begin, end, x, out, stride); return true;
+    case Q4_1: gemvRows<CodesQ4_1, Fast>(w, begin, end, x, out, stride); return true;
+    case Q5_0: gemvRows<CodesQ5_0, Fast>(w, begin, end, x, out, stride); return true;
+    case Q5_1: gemvRows<CodesQ5_1, Fast>(w, begin, end, x, out, stride); return true;
+    case Q8_0: gemvRows<CodesQ8_0, Fast>(w, begin, end, x, out, stride); return true;
+    case IQ4_NL: gemvRows<CodesIq4Nl, Fast>(w, begin, end, x, out, stride); return true;
+    case Q2_K: gemvRows<CodesQ2_K, Fast>(w, begin, end, x, out, stride); return true;
+    case Q3_K: gemvRows<CodesQ3_K, Fast>(w, begin, end, x, out, stride); return true;
+    case Q4_K: gemvRows<CodesQ4_K, Fast>(w, begin, end, x, out, stride); return true;
+    case Q5_K: gemvRows<CodesQ5_K, Fast>(w, begin, end, x, out, stride); return true;
+    case Q6_K: gemvRows<CodesQ6_K, Fast>(w, begin, end, x, out, stride); return true;
+    case IQ4_XS: gemvRows<CodesIq4Xs, Fast>(w, begin, end, x, out, stride); return true;
     default: return false;
   }
 }
 
 void gemvExact(const WeightMatrix& w, int64_t begin, int64_t end, const GemvInput& x, float* out, int64_t stride, void* scratch) {
-  if (!gemvFused<false>(w, begin, end, x, out, stride, scratch))
+  if (!gemvFused<false>(w, begin, end, x, out, stride))
     gemvExactGeneric(w, begin, end, x, out, stride, scratch, dequantizeAvx2);
 }
 
 // The other types: a row unpacked first.
 void gemvFast(const WeightMatrix& w, int64_t begin, int64_t end, const GemvInput& x, float* out, int64_t stride, void* scratch) {
-  if (gemvFused<true>(w, begin, end, x, out, stride, scratch)) return;
+  if (gemvFused<true>(w, begin, end, x, out, stride)) return;
   int8_t* codes = (int8_t*)scratch;
   float* scales = (float*)(codes + x.padded);
   float* shifts = scales + x.padded / 16;

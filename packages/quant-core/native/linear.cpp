@@ -15,6 +15,8 @@ namespace {
 constexpr double kBytesPerNanosecond = 20;
 constexpr double kMacsPerNanosecond = 60;
 
+constexpr int64_t kRowsTogether = 12;  // a multiple of the weight rows that any kernel takes at a time
+
 int log2Offset(int32_t dtype) {
   switch (dtype) {
     case Q3_K: return 2;
@@ -142,7 +144,7 @@ void linearFew(const float* x, int rows, int count, const WeightMatrix* weights,
   const int64_t bytes = totalBytes(count, weights);
   thread_local std::vector<Chunk> chunks;
   chunks.clear();
-  cut(count, weights, chunkBytes(bytes), 4, &chunks);
+  cut(count, weights, chunkBytes(bytes), kRowsTogether, &chunks);
   const Chunk* list = chunks.data();
   parallelFor((int64_t)chunks.size(), gemvCost(bytes, rows), [&](int64_t task) {
     const Chunk& chunk = list[task];
@@ -239,7 +241,7 @@ void linearArgmax(const float* x, int64_t rows, const WeightMatrix& weight, int3
   const GemvInput input = prepareInput(x, (int)rows, 1, &weight, fast);
   const int64_t bytes = totalBytes(1, &weight);
   std::vector<Chunk> chunks;
-  cut(1, &weight, chunkBytes(bytes), 4, &chunks);
+  cut(1, &weight, chunkBytes(bytes), kRowsTogether, &chunks);
   std::vector<Best> bests(chunks.size() * rows, kNone);
   parallelFor((int64_t)chunks.size(), gemvCost(bytes, rows), [&](int64_t task) {
     const Chunk& chunk = chunks[task];
