@@ -3,6 +3,9 @@
 //   node native/build.mjs                    for this machine, into native/build
 //   node native/build.mjs --prebuild         and into prebuilds/PLATFORM-ARCH, to be packed
 //   node native/build.mjs --remove-prebuilds
+//   node native/build.mjs --kernel-check PROGRAM [--arch arm64]
+//                                            the test program of the kernels (native/test) instead, for another
+//                                            architecture where CXX is a compiler for it
 //
 // Without a compiler, or where it fails, it says so and succeeds; the library then runs on WebAssembly. With CI set in
 // the environment a failure is one.
@@ -42,8 +45,9 @@ const AVX512 = [
 ];
 
 /** Flags of the files that need other than the baseline; a file of another architecture is left out (null). */
-function fileFlags(file) {
-  const x64 = process.arch === "x64";
+function fileFlags(file, arch) {
+  const x64 = arch === "x64";
+  const arm64 = arch === "arm64";
   switch (file) {
     case "kernels_avx2.cpp":
     case "unpack_avx2.cpp":
@@ -55,6 +59,12 @@ function fileFlags(file) {
       return x64
         ? [...AVX512, "-mavx512bf16", "-fno-tree-vectorize", "-fno-exceptions", "-Wno-maybe-uninitialized"]
         : null;
+    case "kernels_neon.cpp":
+      return arm64 ? [] : null;
+    case "kernels_neon_dotprod.cpp":
+      return arm64 ? ["-march=armv8.2-a+dotprod"] : null;
+    case "kernels_neon_i8mm.cpp":
+      return arm64 ? ["-march=armv8.2-a+dotprod+i8mm"] : null;
     default:
       return [];
   }
@@ -82,6 +92,36 @@ function run(command, args) {
       status === 0 ? resolve(text) : reject(new Error(`${command} failed:\n${text}`)),
     );
   });
+}
+
+/** Jobs (functions), as many at a time as there are processors; empties the list. */
+async function runAll(jobs) {
+  const lane = async () => {
+    for (let job = jobs.shift(); job !== undefined; job = jobs.shift()) await job();
+  };
+  await Promise.all(Array.from({ length: Math.max(1, Math.min(availableParallelism(), 8)) }, lane));
+}
+
+/** Compiles everything but the bindings with the test program into one static executable. */
+async function buildKernelCheck(program, arch) {
+  const compiler = findCompiler();
+  if (compiler === null) throw new Error("no C++ compiler; set CXX");
+  const place = `${program}.objects`;
+  mkdirSync(place, { recursive: true });
+  const sources = readdirSync(folder)
+    .filter((file) => file.endsWith(".cpp") && !/^(addon|bind_|napi_|mapping)/.test(file))
+    .map((file) => ({ path: join(folder, file), flags: fileFlags(file, arch) }))
+    .filter(({ flags }) => flags !== null);
+  sources.push({ path: join(folder, "test/kernel_check.cpp"), flags: [] });
+  const objects = sources.map((_, i) => join(place, `${i}.o`));
+  await runAll(
+    sources.map(({ path, flags }, i) => () => {
+      const all = [...compiler.args, ...COMMON, ...flags, "-c", path, "-o", objects[i]];
+      return run(compiler.command, all);
+    }),
+  );
+  await run(compiler.command, [...compiler.args, ...objects, "-static", "-pthread", "-o", program]);
+  rmSync(place, { recursive: true });
 }
 
 const digest = (...parts) => createHash("sha256").update(parts.join("\0")).digest("hex");
@@ -119,7 +159,7 @@ async function main() {
   const pending = [];
   const next = {};
   for (const file of files.filter((name) => name.endsWith(".cpp"))) {
-    const own = fileFlags(file);
+    const own = fileFlags(file, process.arch);
     if (own === null) continue;
     const flags = [...compiler.args, ...COMMON, ...own];
     if (quantize) flags.push("-DVOXQUANT_HAS_QUANTIZE");
@@ -147,10 +187,7 @@ async function main() {
   rmSync(statePath, { force: true });
   const started = performance.now();
   const compiled = pending.length;
-  const lane = async () => {
-    for (let job = pending.shift(); job !== undefined; job = pending.shift()) await job();
-  };
-  await Promise.all(Array.from({ length: Math.max(1, Math.min(availableParallelism(), 8)) }, lane));
+  await runAll(pending);
   const temporary = `${target}.${process.pid}`;
   await run(compiler.command, [...compiler.args, ...linkFlags(), ...objects, "-pthread", "-o", temporary]);
   renameSync(temporary, target);
@@ -183,8 +220,12 @@ function linkFlags() {
     : ["-shared", "-Wl,--gc-sections", "-Wl,--exclude-libs,ALL", "-s"];
 }
 
+const checkAt = process.argv.indexOf("--kernel-check");
 if (process.argv.includes("--remove-prebuilds")) {
   rmSync(prebuilds, { recursive: true, force: true });
+} else if (checkAt > 0) {
+  const archAt = process.argv.indexOf("--arch");
+  await buildKernelCheck(process.argv[checkAt + 1], archAt > 0 ? process.argv[archAt + 1] : process.arch);
 } else {
   try {
     await main();

@@ -10,6 +10,10 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#elif defined(__aarch64__) && defined(__APPLE__)
+#include <sys/sysctl.h>
 #endif
 
 namespace voxquant {
@@ -36,6 +40,31 @@ Features detect() {
   if (features.avx512 && __get_cpuid_count(7, 1, &a, &b, &c, &d)) features.bf16 = a >> 5 & 1;
   return features;
 }
+#elif defined(__aarch64__)
+struct Features {
+  bool dotprod = false, i8mm = false;
+};
+
+#if defined(__APPLE__)
+bool has(const char* name) {
+  int value = 0;
+  size_t size = sizeof value;
+  return sysctlbyname(name, &value, &size, nullptr, 0) == 0 && value != 0;
+}
+#endif
+
+Features detect() {
+  Features features;
+#if defined(__linux__)
+  constexpr unsigned long kDotprod = 1ul << 20, kI8mm = 1ul << 13;  // HWCAP_ASIMDDP, HWCAP2_I8MM
+  features.dotprod = getauxval(AT_HWCAP) & kDotprod;
+  features.i8mm = features.dotprod && (getauxval(AT_HWCAP2) & kI8mm);
+#elif defined(__APPLE__)
+  features.dotprod = has("hw.optional.arm.FEAT_DotProd");
+  features.i8mm = features.dotprod && has("hw.optional.arm.FEAT_I8MM");
+#endif
+  return features;
+}
 #endif
 
 const std::vector<const Isa*>& levels() {
@@ -46,6 +75,11 @@ const std::vector<const Isa*>& levels() {
     if (features.avx2) list.push_back(isaAvx2());
     if (features.avx512) list.push_back(isaAvx512());
     if (features.bf16) list.push_back(isaAvx512Bf16());
+#elif defined(__aarch64__)
+    const Features features = detect();
+    list.push_back(isaNeon());
+    if (features.dotprod) list.push_back(isaNeonDotprod());
+    if (features.i8mm) list.push_back(isaNeonI8mm());
 #endif
     return list;
   }();

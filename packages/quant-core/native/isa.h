@@ -114,6 +114,10 @@ const Isa* isaAvx512();      // F, BW, DQ, VL, VNNI
 const Isa* isaAvx512Bf16();  // the same with BF16 tiles
 void unpackAvx2(int32_t dtype, const uint8_t* src, int64_t n, int8_t* codes, float* scales, float* shifts);
 void dequantizeAvx2(int32_t dtype, const uint8_t* src, int64_t n, float* out);
+#elif defined(__aarch64__)
+const Isa* isaNeon();
+const Isa* isaNeonDotprod();
+const Isa* isaNeonI8mm();  // with dot products
 #endif
 
 }  // namespace voxquant

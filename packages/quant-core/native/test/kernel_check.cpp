@@ -1,0 +1,325 @@
+// Checks every instruction set level of the machine (or the emulator) against plain arithmetic in double precision:
+//
+//   kernel_check [VECTORS]
+//   kernel_check --levels      names the levels after the self-check alone
+//
+// VECTORS: dot products of the ggml goldens, written by kernel-check.test.ts: per case int32 dtype, int32 n, f32 x [n],
+// int32 bytes, row, f64 expected, f64 tolerance. Prints a line per level; exits with 1 if anything differs.
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "../attention.h"
+#include "../conv.h"
+#include "../dispatch.h"
+#include "../elementwise.h"
+#include "../linear.h"
+#include "../quantize.h"
+#include "../rope.h"
+#include "../thread_pool.h"
+
+using namespace voxquant;
+
+namespace {
+
+int failures = 0, checks = 0;
+uint32_t state = 1;
+
+float uniform() {  // -1 … 1
+  state = state * 1664525u + 1013904223u;
+  return (float)(int32_t)state * 0x1p-31f;
+}
+
+std::vector<float> randoms(int64_t n, float size = 1.0f) {
+  std::vector<float> values((size_t)n);
+  for (float& value : values) {
+    const float u = uniform();
+    value = size * u * u * u * 2.0f;  // some large, many small
+  }
+  return values;
+}
+
+void expectClose(const std::string& what, const std::vector<float>& got, const std::vector<double>& wanted, const std::vector<double>& limit) {
+  checks++;
+  for (size_t i = 0; i < got.size(); i++) {
+    if (fabs(got[i] - wanted[i]) <= limit[i]) continue;
+    printf("FAILED %s: element %zu is %.9g, expected %.9g within %.3g\n", what.c_str(), i, (double)got[i], wanted[i], limit[i]);
+    failures++;
+    return;
+  }
+}
+
+struct Matrix {
+  WeightMatrix weight;
+  std::vector<uint8_t> bytes;
+  std::vector<float> values;  // dequantized
+};
+
+Matrix randomMatrix(int32_t dtype, int64_t out, int64_t in) {
+  const TypeTraits* traits = traitsOf(dtype);
+  Matrix m;
+  const int64_t rowBytes = in / traits->block * traits->bytes;
+  m.bytes.resize((size_t)(out * rowBytes));
+  m.values.resize((size_t)(out * in));
+  for (int64_t o = 0; o < out; o++) {
+    const std::vector<float> row = randoms(in, 0.2f);
+    if (dtype == F32) memcpy(m.bytes.data() + o * rowBytes, row.data(), (size_t)rowBytes);
+    else encode_row((uint32_t)dtype, row.data(), (size_t)in, nullptr, m.bytes.data() + o * rowBytes);
+    isaBaseline()->dequantize(dtype, m.bytes.data() + o * rowBytes, in, m.values.data() + o * in);
+  }
+  m.weight = {dtype, out, in, m.bytes.data(), rowBytes, traits};
+  return m;
+}
+
+// Rounding of one activation changes a product by at most half its step: amax / 254 per 32 inputs (int8), 2^-9 (bfloat16
+// of both factors); a little is added for the sums.
+void checkLinear(const std::string& level, const Matrix& m, int64_t rows, bool fast) {
+  const int64_t in = m.weight.in, out = m.weight.out;
+  const std::vector<float> x = randoms(rows * in), bias = randoms(out);
+  std::vector<float> got((size_t)(rows * out));
+  const float* biases[1] = {bias.data()};
+  float* outs[1] = {got.data()};
+  linear(x.data(), rows, 1, &m.weight, biases, outs, fast);
+  std::vector<double> wanted(got.size()), limit(got.size());
+  const bool dense = m.weight.traits->group == 0;
+  for (int64_t r = 0; r < rows; r++)
+    for (int64_t o = 0; o < out; o++) {
+      double sum = bias[(size_t)o], size = fabs(sum), slack = 0, step = 0;
+      for (int64_t i = 0; i < in; i++) {
+        if (i % 32 == 0) {
+          step = 0;
+          for (int64_t j = i; j < i + 32 && j < in; j++) step = fmax(step, fabs(x[(size_t)(r * in + j)]) / 253);
+        }
+        const double w = m.values[(size_t)(o * in + i)], p = w * x[(size_t)(r * in + i)];
+        sum += p;
+        size += fabs(p);
+        slack += dense ? fabs(p) / 120 : fabs(w) * step;
+      }
+      wanted[(size_t)(r * out + o)] = sum;
+      limit[(size_t)(r * out + o)] = 4e-6 * size + (fast ? slack : 0);
+    }
+  expectClose(level + " linear type " + std::to_string(m.weight.dtype) + " [" + std::to_string(out) + ", " + std::to_string(in) + "] rows " +
+                  std::to_string(rows) + (fast ? " fast" : " exact"),
+              got, wanted, limit);
+}
+
+void checkRowsAlone(const std::string& level, const Matrix& m) {
+  // a row's result does not depend on the rows beside it
+  const int64_t in = m.weight.in, out = m.weight.out, rows = 5;
+  const std::vector<float> x = randoms(rows * in);
+  std::vector<float> together((size_t)(rows * out)), alone((size_t)out);
+  const float* none[1] = {nullptr};
+  for (bool fast : {false, true}) {
+    float* outs[1] = {together.data()};
+    linear(x.data(), rows, 1, &m.weight, none, outs, fast);
+    for (int64_t r = 0; r < rows; r++) {
+      float* one[1] = {alone.data()};
+      linear(x.data() + r * in, 1, 1, &m.weight, none, one, fast);
+      const std::vector<double> wanted(together.begin() + r * out, together.begin() + (r + 1) * out), zero((size_t)out, 0.0);
+      expectClose(level + " row alone, type " + std::to_string(m.weight.dtype) + (fast ? " fast" : " exact"), alone, wanted, zero);
+    }
+  }
+}
+
+void checkAttention(const std::string& level, int64_t heads, int64_t kvHeads, int64_t headDim, int64_t before, int64_t rows, bool half) {
+  const int64_t capacity = before + rows + 3;
+  std::vector<float> keys = randoms(kvHeads * capacity * headDim), values = randoms(kvHeads * capacity * headDim);
+  std::vector<uint16_t> halfKeys(keys.size()), halfValues(values.size());
+  if (half) {
+    isa().toHalf(keys.data(), (int64_t)keys.size(), halfKeys.data());
+    isa().toHalf(values.data(), (int64_t)values.size(), halfValues.data());
+    isaBaseline()->dequantize(F16, (const uint8_t*)halfKeys.data(), (int64_t)keys.size(), keys.data());
+    isaBaseline()->dequantize(F16, (const uint8_t*)halfValues.data(), (int64_t)values.size(), values.data());
+  }
+  const std::vector<float> q = randoms(rows * heads * headDim), k = randoms(rows * kvHeads * headDim), v = randoms(rows * kvHeads * headDim);
+  std::vector<float> got((size_t)(rows * heads * headDim));
+  AttentionSegment segment = {};
+  segment.keys = half ? (void*)halfKeys.data() : keys.data();
+  segment.values = half ? (void*)halfValues.data() : values.data();
+  segment.half = half;
+  segment.count = rows;
+  segment.position = before;
+  segment.capacity = capacity;
+  const float scale = 1.0f / sqrtf((float)headDim);
+  cachedAttention(q.data(), k.data(), v.data(), &segment, 1, heads, kvHeads, headDim, scale, got.data());
+  std::vector<double> wanted(got.size()), limit(got.size(), half ? 2e-3 : 4e-5);
+  for (int64_t r = 0; r < rows; r++)
+    for (int64_t h = 0; h < heads; h++) {
+      const int64_t kv = h * kvHeads / heads;
+      std::vector<double> scores;
+      double total = 0;
+      auto element = [&](const std::vector<float>& cache, const std::vector<float>& fresh, int64_t t, int64_t i) {
+        return (double)(t < before ? cache[(size_t)((kv * capacity + t) * headDim + i)] : fresh[(size_t)(((t - before) * kvHeads + kv) * headDim + i)]);
+      };
+      for (int64_t t = 0; t <= before + r; t++) {
+        double dot = 0;
+        for (int64_t i = 0; i < headDim; i++) dot += q[(size_t)((r * heads + h) * headDim + i)] * element(keys, k, t, i);
+        scores.push_back(exp(dot * scale));
+        total += scores.back();
+      }
+      for (int64_t i = 0; i < headDim; i++) {
+        double sum = 0;
+        for (size_t t = 0; t < scores.size(); t++) sum += scores[t] / total * element(values, v, (int64_t)t, i);
+        wanted[(size_t)((r * heads + h) * headDim + i)] = sum;
+      }
+    }
+  expectClose(level + " attention rows " + std::to_string(rows) + " after " + std::to_string(before) + (half ? " f16" : " f32"), got, wanted, limit);
+}
+
+void checkElementwise(const std::string& level) {
+  for (int64_t n : {1, 3, 4, 7, 16, 33, 100}) {
+    const std::vector<float> a = randoms(n, 6.0f), b = randoms(n, 3.0f), gamma = randoms(n), beta = randoms(n);
+    std::vector<float> out((size_t)n), sum((size_t)n);
+    std::vector<double> wanted((size_t)n), limit((size_t)n);
+    auto check = [&](const char* name, auto&& f) {
+      for (int64_t i = 0; i < n; i++) {
+        wanted[(size_t)i] = f((size_t)i);
+        limit[(size_t)i] = 2e-6 * (1 + fabs(wanted[(size_t)i]));
+      }
+      expectClose(level + " " + name + " of " + std::to_string(n), out, wanted, limit);
+    };
+    isa().gelu(a.data(), n, out.data());
+    check("gelu", [&](size_t i) { return a[i] / 2.0 * (1 + erf(a[i] / sqrt(2.0))); });
+    isa().siluMul(a.data(), b.data(), n, out.data());
+    check("siluMul", [&](size_t i) { return a[i] / (1 + exp(-(double)a[i])) * b[i]; });
+    isa().rmsNorm(a.data(), b.data(), gamma.data(), 1e-6f, n, sum.data(), out.data());
+    double squares = 0, mean = 0, variance = 0;
+    for (int64_t i = 0; i < n; i++) {
+      const double s = (double)a[(size_t)i] + b[(size_t)i];
+      squares += s * s / (double)n;
+      mean += s / (double)n;
+    }
+    for (int64_t i = 0; i < n; i++) variance += ((double)a[(size_t)i] + b[(size_t)i] - mean) * ((double)a[(size_t)i] + b[(size_t)i] - mean) / (double)n;
+    check("rmsNorm", [&](size_t i) { return ((double)a[i] + b[i]) / sqrt(squares + 1e-6) * gamma[i]; });
+    isa().layerNorm(a.data(), b.data(), gamma.data(), beta.data(), 1e-3f, n, sum.data(), out.data());
+    check("layerNorm", [&](size_t i) { return ((double)a[i] + b[i] - mean) / sqrt(variance + 1e-3) * gamma[i] + beta[i]; });
+  }
+  for (int64_t headDim : {8, 16, 20, 64, 128}) {
+    const std::vector<float> x = randoms(3 * 2 * headDim), gamma = randoms(headDim);
+    std::vector<float> out(x.size());
+    const int32_t positions[3] = {0, 7, 4001};
+    headNormRope(x.data(), gamma.data(), positions, 3, 2, headDim, 1e-6f, 1e6, out.data());
+    std::vector<double> wanted(x.size()), limit(x.size(), 3e-6);
+    for (int64_t row = 0; row < 6; row++) {
+      const float* from = x.data() + row * headDim;
+      double squares = 0;
+      for (int64_t i = 0; i < headDim; i++) squares += (double)from[i] * from[i] / (double)headDim;
+      for (int64_t i = 0; i < headDim / 2; i++) {
+        const double angle = positions[row / 2] * pow(1e6, -2.0 * (double)i / (double)headDim), norm = 1 / sqrt(squares + 1e-6);
+        const double a = from[i] * norm * gamma[(size_t)i], b = from[i + headDim / 2] * norm * gamma[(size_t)(i + headDim / 2)];
+        wanted[(size_t)(row * headDim + i)] = a * cos(angle) - b * sin(angle);
+        wanted[(size_t)(row * headDim + i + headDim / 2)] = b * cos(angle) + a * sin(angle);
+        limit[(size_t)(row * headDim + i)] = limit[(size_t)(row * headDim + i + headDim / 2)] = 5e-6 * (fabs(a) + fabs(b)) + 1e-6;
+      }
+    }
+    expectClose(level + " headNormRope " + std::to_string(headDim), out, wanted, limit);
+  }
+}
+
+void checkConv(const std::string& level, int32_t dtype, bool fast) {
+  const ConvGeometry g = {2, 9, 11, 7, 13, 3, 3, 2, 2, 1, 1, kActNone, true};
+  const int64_t depth = g.inChannels * 9;
+  const Matrix m = randomMatrix(dtype, g.outChannels, depth);
+  const std::vector<float> x = randoms(g.batch * g.height * g.width * g.inChannels), bias = randoms(g.outChannels);
+  std::vector<float> got((size_t)(g.batch * g.outHeight() * g.outWidth() * g.outChannels));
+  conv2d(x.data(), g, m.weight, bias.data(), got.data(), fast);
+  std::vector<double> wanted(got.size()), limit(got.size());
+  size_t at = 0;
+  for (int64_t n = 0; n < g.batch; n++)
+    for (int64_t y = 0; y < g.outHeight(); y++)
+      for (int64_t z = 0; z < g.outWidth(); z++)
+        for (int64_t o = 0; o < g.outChannels; o++, at++) {
+          double sum = bias[(size_t)o], size = fabs(sum);
+          for (int64_t c = 0; c < g.inChannels; c++)
+            for (int64_t kh = 0; kh < 3; kh++)
+              for (int64_t kw = 0; kw < 3; kw++) {
+                const int64_t row = 2 * y + kh - 1, column = 2 * z + kw - 1;
+                if (row < 0 || row >= g.height || column < 0 || column >= g.width) continue;
+                const double p = (double)m.values[(size_t)(o * depth + (c * 3 + kh) * 3 + kw)] * x[(size_t)(((n * g.height + row) * g.width + column) * g.inChannels + c)];
+                sum += p;
+                size += fabs(p);
+              }
+          wanted[at] = sum;
+          limit[at] = size * (fast ? 1.0 / 120 : 4e-6);
+        }
+  expectClose(level + " conv2d type " + std::to_string(dtype) + (fast ? " fast" : " exact"), got, wanted, limit);
+}
+
+void checkVectors(const std::string& level, const char* path) {
+  FILE* file = fopen(path, "rb");
+  if (!file) {
+    printf("FAILED cannot read %s\n", path);
+    failures++;
+    return;
+  }
+  int32_t head[2];
+  while (fread(head, 4, 2, file) == 2) {
+    const int64_t n = head[1];
+    std::vector<float> x((size_t)n);
+    int32_t bytes = 0;
+    if (fread(x.data(), 4, (size_t)n, file) != (size_t)n || fread(&bytes, 4, 1, file) != 1) break;
+    std::vector<uint8_t> row((size_t)bytes);
+    double answer[2];
+    if (fread(row.data(), 1, row.size(), file) != row.size() || fread(answer, 8, 2, file) != 2) break;
+    const WeightMatrix weight = {head[0], 1, n, row.data(), bytes, traitsOf(head[0])};
+    const float* none[1] = {nullptr};
+    float got = 0;
+    float* outs[1] = {&got};
+    linear(x.data(), 1, 1, &weight, none, outs, false);
+    expectClose(level + " golden dot product, type " + std::to_string(head[0]), {got}, {answer[0]}, {answer[1]});
+  }
+  fclose(file);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  static const int32_t kTypes[] = {F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS, TQ1_0, TQ2_0, MXFP4};
+  const bool namesOnly = argc > 1 && strcmp(argv[1], "--levels") == 0;
+  setThreads(2);
+  retainPool();
+  for (int i = 0; i < isaCount(); i++) {
+    const Isa* level = isaAt(i);
+    setIsa(level->name);
+    const int before = checks, failed = failures;
+    state = 7;
+    if (const char* difference = checkIsa(level)) {
+      printf("FAILED %s\n", difference);
+      failures++;
+    }
+    if (!namesOnly) {
+      FlushDenormals flush;
+      for (int32_t dtype : kTypes) {
+        if (!block_format((uint32_t)dtype) && dtype != F32) {
+          printf("FAILED type %d has no encoder\n", (int)dtype);
+          failures++;
+          continue;
+        }
+        const Matrix wide = randomMatrix(dtype, 53, 512), dense = randomMatrix(dtype, 9, traitsOf(dtype)->block == 1 ? 37 : 256);
+        for (int64_t rows : {1, 2, 3, 4, 5, 8, 9, 21}) {
+          for (bool fast : {false, true}) {
+            checkLinear(level->name, wide, rows, fast);
+            if (rows < 4 || rows == 9) checkLinear(level->name, dense, rows, fast);
+          }
+        }
+        checkRowsAlone(level->name, wide);
+      }
+      for (bool half : {false, true})
+        for (int64_t rows : {1, 2, 13})
+          for (int64_t cached : {0, 70, 200}) checkAttention(level->name, 6, 2, 32, cached, rows, half);
+      checkElementwise(level->name);
+      for (int32_t dtype : {F32, F16, BF16})
+        for (bool fast : {false, true}) checkConv(level->name, dtype, fast);
+      if (argc > 1) checkVectors(level->name, argv[1]);
+    }
+    if (namesOnly) printf("%s\n", level->name);
+    else printf("%s: %d checks, %d failed\n", level->name, checks - before, failures - failed);
+  }
+  releasePool();
+  return failures == 0 ? 0 : 1;
+}
