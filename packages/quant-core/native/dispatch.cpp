@@ -21,7 +21,7 @@ namespace {
 
 #if defined(__x86_64__)
 struct Features {
-  bool avx2 = false, avx512 = false, bf16 = false;
+  bool avx2 = false, avxVnni = false, avx512 = false, bf16 = false;
 };
 
 // What the CPU has and the operating system saves on a context switch.
@@ -37,7 +37,12 @@ Features detect() {
   features.avx2 = (low & 6) == 6 && fma && f16c && (b >> 5 & 1);
   const bool f = b >> 16 & 1, dq = b >> 17 & 1, bw = b >> 30 & 1, vl = b >> 31 & 1, vnni = c >> 11 & 1;
   features.avx512 = features.avx2 && (low & 0xe6) == 0xe6 && f && dq && bw && vl && vnni;
-  if (features.avx512 && __get_cpuid_count(7, 1, &a, &b, &c, &d)) features.bf16 = a >> 5 & 1;
+  if (!__get_cpuid_count(7, 1, &a, &b, &c, &d)) return features;
+  features.avxVnni = features.avx2 && (a >> 4 & 1);
+  features.bf16 = features.avx512 && (a >> 5 & 1);
+#if defined(VOXQUANT_KERNEL_CHECK)  // built there for AVX-512's form of the same instructions
+  features.avxVnni = features.avx512;
+#endif
   return features;
 }
 #elif defined(__aarch64__)
@@ -73,6 +78,7 @@ const std::vector<const Isa*>& levels() {
 #if defined(__x86_64__)
     const Features features = detect();
     if (features.avx2) list.push_back(isaAvx2());
+    if (features.avxVnni) list.push_back(isaAvxVnni());
     if (features.avx512) list.push_back(isaAvx512());
     if (features.bf16) list.push_back(isaAvx512Bf16());
 #elif defined(__aarch64__)

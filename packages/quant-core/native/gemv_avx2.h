@@ -1,5 +1,7 @@
 #pragma once
-// Matrix x vectors on AVX2, 32 elements a step.
+// Matrix x vectors on AVX2, 32 elements a step. The including file defines, in an anonymous namespace before this,
+// __m256i dotBytes(__m256i u, __m256i s): per 32-bit lane the sum of four products of an unsigned byte (at most 128) with
+// a signed one (never -128).
 #include "codes_avx2.h"
 #include "vector_kernels.h"
 
@@ -27,7 +29,6 @@ inline void addShifts(const Header& h, const GemvInput& x, int64_t unit, int r0,
 
 template <class Q, int R>
 inline void fastUnit(const uint8_t* p, const GemvInput& x, int64_t unit, int r0, F* acc) {
-  const __m256i ones = _mm256_set1_epi16(1);
   Header h;
   Q::header(p, &h);
 #pragma GCC unroll 8
@@ -39,7 +40,7 @@ inline void fastUnit(const uint8_t* p, const GemvInput& x, int64_t unit, int r0,
     for (int r = 0; r < R; r++) {
       __m256i q = load256((const uint8_t*)x.q + (r0 + r) * x.padded + step * 32);
       if (Q::kSigned) q = _mm256_sign_epi8(q, codes);
-      const __m256i dot = _mm256_madd_epi16(_mm256_maddubs_epi16(size, q), ones);
+      const __m256i dot = dotBytes(size, q);
       const F d = splat(x.d[(r0 + r) * (x.padded / 32) + step]);
       acc[r] = fma(_mm256_cvtepi32_ps(dot), mul(scale, d), acc[r]);
     }
@@ -130,7 +131,6 @@ void gemvFast(const WeightMatrix& w, int64_t begin, int64_t end, const GemvInput
   int8_t* codes = (int8_t*)scratch;
   float* scales = (float*)(codes + x.padded);
   float* shifts = scales + x.padded / 16;
-  const __m256i ones = _mm256_set1_epi16(1);
   for (int64_t o = begin; o < end; o++) {
     unpackAvx2(w.dtype, w.row(o), x.n, codes, scales, shifts);
     for (int r = 0; r < x.rows; r++) {
@@ -138,7 +138,7 @@ void gemvFast(const WeightMatrix& w, int64_t begin, int64_t end, const GemvInput
       for (int64_t b = 0; b < x.n / 32; b++) {
         const __m256i c = load256((const uint8_t*)codes + 32 * b);
         const __m256i q = _mm256_sign_epi8(load256((const uint8_t*)x.q + r * x.padded + 32 * b), c);
-        const __m256i dot = _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_abs_epi8(c), q), ones);
+        const __m256i dot = dotBytes(_mm256_abs_epi8(c), q);
         acc = fma(_mm256_cvtepi32_ps(dot), splat(scales[b] * x.d[r * (x.padded / 32) + b]), acc);
       }
       out[r * stride + o - begin] = sumLanes(acc);

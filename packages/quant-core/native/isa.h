@@ -110,6 +110,7 @@ struct Isa {
 const Isa* isaBaseline();
 #if defined(__x86_64__)
 const Isa* isaAvx2();
+const Isa* isaAvxVnni();     // AVX2 with 256-bit dot products
 const Isa* isaAvx512();      // F, BW, DQ, VL, VNNI
 const Isa* isaAvx512Bf16();  // the same with BF16 tiles
 void unpackAvx2(int32_t dtype, const uint8_t* src, int64_t n, int8_t* codes, float* scales, float* shifts);
