@@ -63,6 +63,10 @@ function fileFlags(file, arch) {
       return x64
         ? [...AVX512, "-mavx512bf16", "-fno-tree-vectorize", "-fno-exceptions", "-Wno-maybe-uninitialized"]
         : null;
+    case "kernels_amx.cpp":
+      return x64
+        ? [...AVX512, "-mavx512bf16", "-mamx-tile", "-mamx-bf16", "-fno-tree-vectorize", "-fno-exceptions"]
+        : null;
     case "kernels_neon.cpp":
       return arm64 ? [] : null;
     case "kernels_neon_dotprod.cpp":

@@ -21,7 +21,7 @@ namespace {
 
 #if defined(__x86_64__)
 struct Features {
-  bool avx2 = false, avxVnni = false, avx512 = false, bf16 = false;
+  bool avx2 = false, avxVnni = false, avx512 = false, bf16 = false, amx = false;
 };
 
 // What the CPU has and the operating system saves on a context switch.
@@ -40,8 +40,12 @@ Features detect() {
   if (!__get_cpuid_count(7, 1, &a, &b, &c, &d)) return features;
   features.avxVnni = features.avx2 && (a >> 4 & 1);
   features.bf16 = features.avx512 && (a >> 5 & 1);
+  const bool tiles = (low & 0x60000) == 0x60000;  // the operating system saves them
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return features;
+  features.amx = features.bf16 && tiles && (d >> 24 & 1) && (d >> 22 & 1) && requestAmx();  // AMX-TILE, AMX-BF16
 #if defined(VOXQUANT_KERNEL_CHECK)  // built there for AVX-512's form of the same instructions
   features.avxVnni = features.avx512;
+  features.amx = features.bf16;  // emulated there
 #endif
   return features;
 }
@@ -81,6 +85,7 @@ const std::vector<const Isa*>& levels() {
     if (features.avxVnni) list.push_back(isaAvxVnni());
     if (features.avx512) list.push_back(isaAvx512());
     if (features.bf16) list.push_back(isaAvx512Bf16());
+    if (features.amx) list.push_back(isaAmx());
 #elif defined(__aarch64__)
     const Features features = detect();
     list.push_back(isaNeon());

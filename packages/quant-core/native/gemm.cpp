@@ -55,7 +55,7 @@ void panelBf16(const WeightMatrix& weight, int64_t begin, int64_t end, const Pac
         isa().toBf16(floats, depth, row);
       }
       if (stride > depth) row[depth] = 0;
-      interleave<2>(row, stride, kBf16Outs, o % kBf16Outs, panel + o / kBf16Outs * kBf16Outs * stride);
+      placeBf16(row, stride, o % kBf16Outs, panel + o / kBf16Outs * kBf16Outs * stride);
     }
     for (int64_t b = b0; b < b1; b++)
       isa().tileBf16(a.bf16(b, k0), depth, panel, kBf16Outs * stride, padded, a.rowsOf(b), c + (b - b0) * kPanelOuts * lanes, k0 > 0);
@@ -101,7 +101,15 @@ void panelInt8(const WeightMatrix& weight, int64_t begin, int64_t end, const Pac
 GemmMode gemmMode(const WeightMatrix& weight, bool fast) {
   if (!fast) return GemmMode::kF32;
   if (weight.traits->group == 0) return isa().tileBf16 ? GemmMode::kBf16 : GemmMode::kF32;
-  return isa().tileInt8 ? GemmMode::kInt8 : GemmMode::kF32;
+  return isa().tileInt8 ? GemmMode::kInt8 : isa().tileBf16 ? GemmMode::kBf16 : GemmMode::kF32;
+}
+
+void placeBf16(const uint16_t* row, int64_t k, int out, uint16_t* tile) {
+  if (!isa().amxWeights) return interleave<2>(row, k, kBf16Outs, out, tile);
+  for (int64_t i = 0; i < k; i += kAmxInputs) {
+    const int64_t count = std::min<int64_t>(kAmxInputs, k - i);
+    memcpy(tile + i * kBf16Outs + out * count, row + i, 2 * (size_t)count);
+  }
 }
 
 int PackedActivations::rowsOf(int64_t block) const {

@@ -58,6 +58,10 @@ struct PanelInt8 {
 // Outputs of a bfloat16 tile; their pairs of inputs lie together: [tiles, k / 2, kBf16Outs, 2].
 constexpr int kBf16Outs = 12;
 
+// Of AMX tiles instead, where Isa::amxWeights says so: [tiles, k / kAmxInputs, kBf16Outs, kAmxInputs], the last block of
+// inputs as narrow as it is.
+constexpr int kAmxInputs = 32;
+
 enum Act : int32_t { kActNone = 0, kActGelu = 1, kActSilu = 2 };
 
 struct Isa {
@@ -105,6 +109,7 @@ struct Isa {
   // One token's query heads of a group against keys and values [tokens, stride], float32 or (half) float16: out [group, headDim]
   void (*attendToken)(const float* q, const void* keys, const void* values, bool half, int64_t tokens, int64_t stride, int group, int64_t headDim, float scale, float* out);
   void (*toHalf)(const float* x, int64_t n, uint16_t* out);  // float16, nearest; beyond its range the largest finite
+  bool amxWeights;  // tileBf16 wants its weights in blocks of kAmxInputs
 };
 
 const Isa* isaBaseline();
@@ -113,6 +118,8 @@ const Isa* isaAvx2();
 const Isa* isaAvxVnni();     // AVX2 with 256-bit dot products
 const Isa* isaAvx512();      // F, BW, DQ, VL, VNNI
 const Isa* isaAvx512Bf16();  // the same with BF16 tiles
+const Isa* isaAmx();         // the same with AMX tiles
+bool requestAmx();           // whether the operating system lets this process use them
 void unpackAvx2(int32_t dtype, const uint8_t* src, int64_t n, int8_t* codes, float* scales, float* shifts);
 void dequantizeAvx2(int32_t dtype, const uint8_t* src, int64_t n, float* out);
 #elif defined(__aarch64__)
