@@ -73,7 +73,7 @@ void conv2d(const float* x, const ConvGeometry& g, const WeightMatrix& weight, c
       const int64_t place = o % kBf16Outs;
       isa().toBf16(moved, depth, rounded);
       if (rowLength > depth) rounded[depth] = 0;
-      placeBf16(rounded, rowLength, (int)place, reinterpret_cast<uint16_t*>(weights) + (o - place) * rowLength);
+      placeBf16(isa(), rounded, rowLength, (int)place, reinterpret_cast<uint16_t*>(weights) + (o - place) * rowLength);
     }
   });
 

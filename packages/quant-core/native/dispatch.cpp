@@ -1,5 +1,7 @@
 #include "dispatch.h"
 
+#include "gemm.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -114,6 +116,34 @@ void setScales(int32_t dtype, uint8_t* block) {
   }
 }
 
+// One tile of bfloat16 products, with an incomplete block of inputs; values that bfloat16 holds exactly.
+bool tilesMultiply(const Isa* level) {
+  constexpr int k = 46, rows = 20;
+  float x[rows * k], c[kBf16Outs * 64];
+  uint16_t w[kBf16Outs * k], row[k];
+  alignas(64) uint16_t packed[k * 64];
+  for (int i = 0; i < rows * k; i++) x[i] = (float)(i * 7 % 31 - 15);
+  auto weight = [](int o, int i) { return (float)((o * 5 + i * 3) % 17 - 8); };
+  for (int o = 0; o < kBf16Outs; o++) {
+    for (int i = 0; i < k; i++) {
+      const float value = weight(o, i);
+      uint32_t bits;
+      memcpy(&bits, &value, 4);
+      row[i] = (uint16_t)(bits >> 16);
+    }
+    placeBf16(*level, row, k, o, w);
+  }
+  level->packBf16(x, k, rows, k, packed);
+  level->tileBf16(packed, k, w, kBf16Outs * k, kBf16Outs, rows, c, false);
+  for (int o = 0; o < kBf16Outs; o++)
+    for (int r = 0; r < rows; r++) {
+      float sum = 0;
+      for (int i = 0; i < k; i++) sum += weight(o, i) * x[r * k + i];
+      if (c[o * level->lanes + r] != sum) return false;
+    }
+  return true;
+}
+
 bool close(const float* a, const float* b, int n, float limit) {
   for (int i = 0; i < n; i++)
     if (!(fabsf(a[i] - b[i]) <= limit)) return false;
@@ -205,6 +235,11 @@ const char* checkIsa(const Isa* level) {
                (double)results[1][0], (double)results[1][1], (double)results[0][0], (double)results[0][1]);
       return message;
     }
+  }
+  if (level->tileBf16 && !tilesMultiply(level)) {
+    static thread_local char message[80];
+    snprintf(message, sizeof message, "%s: bfloat16 tiles give wrong sums", level->name);
+    return message;
   }
   return nullptr;
 }

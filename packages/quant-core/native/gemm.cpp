@@ -55,7 +55,7 @@ void panelBf16(const WeightMatrix& weight, int64_t begin, int64_t end, const Pac
         isa().toBf16(floats, depth, row);
       }
       if (stride > depth) row[depth] = 0;
-      placeBf16(row, stride, o % kBf16Outs, panel + o / kBf16Outs * kBf16Outs * stride);
+      placeBf16(isa(), row, stride, o % kBf16Outs, panel + o / kBf16Outs * kBf16Outs * stride);
     }
     for (int64_t b = b0; b < b1; b++)
       isa().tileBf16(a.bf16(b, k0), depth, panel, kBf16Outs * stride, padded, a.rowsOf(b), c + (b - b0) * kPanelOuts * lanes, k0 > 0);
@@ -104,8 +104,8 @@ GemmMode gemmMode(const WeightMatrix& weight, bool fast) {
   return isa().tileInt8 ? GemmMode::kInt8 : isa().tileBf16 ? GemmMode::kBf16 : GemmMode::kF32;
 }
 
-void placeBf16(const uint16_t* row, int64_t k, int out, uint16_t* tile) {
-  if (!isa().amxWeights) return interleave<2>(row, k, kBf16Outs, out, tile);
+void placeBf16(const Isa& level, const uint16_t* row, int64_t k, int out, uint16_t* tile) {
+  if (!level.amxWeights) return interleave<2>(row, k, kBf16Outs, out, tile);
   for (int64_t i = 0; i < k; i += kAmxInputs) {
     const int64_t count = std::min<int64_t>(kAmxInputs, k - i);
     memcpy(tile + i * kBf16Outs + out * count, row + i, 2 * (size_t)count);

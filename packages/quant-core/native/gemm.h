@@ -2,6 +2,7 @@
 #pragma once
 #include <string.h>
 
+#include "isa.h"
 #include "linear.h"
 
 namespace voxquant {
@@ -33,8 +34,8 @@ inline void interleave(const T* row, int64_t n, int outs, int out, T* tile) {
   for (int64_t i = 0; i < n / Size; i++) memcpy(tile + (i * outs + out) * Size, row + i * Size, Size * sizeof(T));
 }
 
-// A row of k bfloat16 weights (k even) into place `out` of a tile of tileBf16.
-void placeBf16(const uint16_t* row, int64_t k, int out, uint16_t* tile);
+// A row of k bfloat16 weights (k even) into place `out` of a tile of the level's tileBf16.
+void placeBf16(const Isa& level, const uint16_t* row, int64_t k, int out, uint16_t* tile);
 
 // c [blocks, outs padded to kPanelOuts, lanes]: products of weight rows [begin, end) with activation blocks [b0, b1).
 void gemmPanel(const WeightMatrix& weight, int64_t begin, int64_t end, const PackedActivations& a, int64_t b0, int64_t b1, float* c);
