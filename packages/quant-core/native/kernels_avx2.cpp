@@ -104,6 +104,7 @@ const Isa* isaAvx2() {
       packF32,      tileF32Kernel, nullptr,        nullptr,        nullptr,           nullptr,         nullptr,         nullptr,
       storeTile,    addKernel,     siluMulKernel,  geluKernel,     siluKernel,        rmsNormKernel,   layerNormKernel,
       normRopeKernel, softmaxTileKernel, scaleTileKernel, attendTokenKernel, toHalfKernel,
+      snakeKernel,  addScaledKernel, nullptr,
   };
   return &table;
 }

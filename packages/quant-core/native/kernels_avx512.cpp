@@ -204,6 +204,7 @@ extern const Isa kAvx512 = {
     packF32,      tileF32Kernel, packInt8,       tileInt8,       groupSums,         nullptr,         nullptr,         nullptr,
     storeTile,    addKernel,     siluMulKernel,  geluKernel,     siluKernel,        rmsNormKernel,   layerNormKernel,
     normRopeKernel, softmaxTileKernel, scaleTileKernel, attendTokenKernel, toHalfKernel,
+    snakeKernel,  addScaledKernel, nullptr,
 };
 
 const Isa* isaAvx512() { return &kAvx512; }

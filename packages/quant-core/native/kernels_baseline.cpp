@@ -142,6 +142,7 @@ const Isa* isaBaseline() {
       packF32,      tileF32Kernel, nullptr,        nullptr,        nullptr,           nullptr,         nullptr,         nullptr,
       storeTile,    addKernel,     siluMulKernel,  geluKernel,     siluKernel,        rmsNormKernel,   layerNormKernel,
       normRopeKernel, softmaxTileKernel, scaleTileKernel, attendTokenKernel, toHalfKernel,
+      snakeKernel,  addScaledKernel, nullptr,
   };
   return &table;
 }
