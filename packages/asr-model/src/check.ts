@@ -1,7 +1,12 @@
-import { isNode, nodeBuiltin, ResourceError, UnsupportedError } from "@voxquant/quant-core";
-import { chooseGguf } from "./gguf-choice.js";
-import { detectModelFamily } from "./families.js";
-import { openModel, type OpenedModel } from "./open-model.js";
+import {
+  chooseGguf,
+  detectModelFamily,
+  isNode,
+  nodeBuiltin,
+  ResourceError,
+  UnsupportedError,
+} from "@voxquant/quant-core";
+import { GGUF_CHOICE, openModel, type OpenedModel } from "./open-model.js";
 import { parseQwen3AsrConfig } from "./qwen3-asr/config.js";
 import { expectedTensors } from "./qwen3-asr/tensor-names.js";
 
@@ -139,7 +144,7 @@ function chosenGguf(
   safetensors: readonly string[],
 ): string | null {
   try {
-    return chooseGguf({ location, ggufs, hasSafetensors: safetensors.length > 0 }).name;
+    return chooseGguf({ location, ggufs, hasSafetensors: safetensors.length > 0, ...GGUF_CHOICE }).name;
   } catch {
     return null; // among the problems already
   }

@@ -17,9 +17,13 @@ export {
   type LoadAsrOptions,
 } from "./load.js";
 export type { TraceSink } from "@voxquant/nn";
-export { detectModelFamily, type ModelFamily } from "./families.js";
 export { checkModel, type ModelCheck } from "./check.js";
-export { estimateMemory, type MemoryEstimate } from "./memory.js";
+export {
+  detectModelFamily,
+  estimateMemory,
+  type MemoryEstimate,
+  type ModelFamily,
+} from "@voxquant/quant-core";
 export { QWEN3_ASR_QUANTIZE_PROFILE, qwen3AsrQuantizeProfile } from "./qwen3-asr/quantize-profile.js";
 export { collectImatrix, type CollectImatrixOptions } from "./qwen3-asr/imatrix.js";
 export type { AlignerWordOptions, WordSegmenter } from "./qwen3-asr/aligner-text.js";

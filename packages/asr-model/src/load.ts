@@ -1,17 +1,17 @@
 import {
-  BackendError,
-  ConfigError,
+  estimateMemory,
+  observeReads,
+  requireMemory,
   Runtime,
   selectDevice,
   setThreads,
   type BackendName,
-  type Checkpoint,
+  type DecoderWeights,
   type ModelSource,
   type Precision,
+  type ReadObserver,
 } from "@voxquant/quant-core";
 import type { AsrModel, ForcedAligner } from "./asr-model.js";
-import type { DecoderWeights } from "./gguf-choice.js";
-import { estimateMemory, formatBytes, memoryLimit } from "./memory.js";
 import { openModel, type OpenedModel, type Wanted } from "./open-model.js";
 import type { AlignerWordOptions } from "./qwen3-asr/aligner-text.js";
 import { Qwen3ForcedAligner } from "./qwen3-asr/forced-aligner.js";
@@ -46,9 +46,6 @@ export interface LoadAsrOptions {
 
 /** Tokens of a piece of the default length: 30 s of audio at 13 a second, the prompt's own, and the answer's budget. */
 const PIECE_TOKENS = 390 + 16 + 544;
-
-/** What a WASM memory can address, without what the runtime itself takes. */
-const WASM_BYTES = 4 * 2 ** 30 - 64 * 2 ** 20;
 
 /**
  * Loads a speech recogniser: a model folder (safetensors, sharded or not, with or without the decoder in a GGUF), a GGUF
@@ -92,7 +89,13 @@ export async function loadQwen3Asr(
     const { backend, device, reason } = await selectDevice(options.backend ?? "auto");
     options.onLog?.(`backend ${backend}: ${reason}`);
     if (options.threads !== undefined) setThreads(options.threads);
-    requireMemory(opened, backend, options.memoryLimitBytes);
+    requireMemory({
+      location: opened.location,
+      bytes: memoryNeed(opened),
+      purpose: "weights, and 30 s of audio",
+      backend,
+      limit: options.memoryLimitBytes,
+    });
     runtime = new Runtime(device, precision);
     const model = await Qwen3AsrModel.load(reportingParts(opened, options), runtime);
     return { model, backend };
@@ -103,26 +106,15 @@ export async function loadQwen3Asr(
   }
 }
 
-/** @throws BackendError if WASM cannot address the model, ConfigError if it is estimated to exceed the limit */
-function requireMemory(opened: OpenedModel, backend: BackendName, limit: number | undefined): void {
+/** Bytes that the weights and 30 s of audio take. */
+function memoryNeed({ main, decoder }: OpenedModel): number {
   let needed = 0;
-  for (const checkpoint of [opened.main, opened.decoder]) {
+  for (const checkpoint of [main, decoder]) {
     if (checkpoint === null) continue;
     const { weightsBytes, kvBytes, scratchBytes } = estimateMemory(checkpoint, PIECE_TOKENS);
     needed += weightsBytes + kvBytes + scratchBytes;
   }
-  const estimate = `${opened.location}: is estimated to need ${formatBytes(needed)} of memory (weights, and 30 s of audio)`;
-  if (backend === "wasm" && needed > WASM_BYTES) {
-    throw new BackendError(
-      `${estimate}, WASM can address 4 GiB: use the native backend, a smaller model, or quantize this one (q8_0 takes about half)`,
-    );
-  }
-  const available = limit ?? memoryLimit();
-  if (available !== null && needed > available) {
-    throw new ConfigError(
-      `${estimate}, the limit is ${formatBytes(available)}: use a smaller model, quantize this one (q8_0 takes about half), or raise the limit`,
-    );
-  }
+  return needed;
 }
 
 /** The parts of a model with every tensor that is read reported, and an abort seen before each. */
@@ -134,23 +126,16 @@ function reportingParts(opened: OpenedModel, { onProgress, signal }: LoadAsrOpti
     if (decoder?.tensors.has(name) !== true) bytesTotal += byteLength;
   }
   for (const { byteLength } of decoder?.tensors.values() ?? []) bytesTotal += byteLength;
-  const reporting = (checkpoint: Checkpoint): Checkpoint => ({
-    format: checkpoint.format,
-    location: checkpoint.location,
-    files: checkpoint.files,
-    metadata: checkpoint.metadata,
-    tensors: checkpoint.tensors,
-    ...(checkpoint.gguf === undefined ? {} : { gguf: checkpoint.gguf }),
-    read: async (name) => {
-      signal?.throwIfAborted();
-      const weight = await checkpoint.read(name);
-      bytesDone += weight.bytes.byteLength;
-      onProgress?.({ bytesDone, bytesTotal, what: name });
-      return weight;
+  const observer: ReadObserver = {
+    ...(signal && { signal }),
+    onRead: (what, byteLength) => {
+      bytesDone += byteLength;
+      onProgress?.({ bytesDone, bytesTotal, what });
     },
-    readRange: (name, start, end) => checkpoint.readRange(name, start, end),
-    verifyUnchanged: () => checkpoint.verifyUnchanged(),
-    close: () => checkpoint.close(),
-  });
-  return { ...opened, main: reporting(main), decoder: decoder === null ? null : reporting(decoder) };
+  };
+  return {
+    ...opened,
+    main: observeReads(main, observer),
+    decoder: decoder === null ? null : observeReads(decoder, observer),
+  };
 }

@@ -1,16 +1,23 @@
 import {
+  chooseGguf,
   ConfigError,
-  isNode,
-  nodeBuiltin,
+  describeSource,
+  detectModelFamily,
+  familyOfCheckpoint,
+  hasSafetensors,
+  listGgufs,
+  locateModel,
   openCheckpoint,
   openModelFiles,
+  parseJsonObject,
+  resolveInFolder,
   ResourceError,
   type Checkpoint,
+  type DecoderWeights,
+  type ModelFamily,
   type ModelFiles,
   type ModelSource,
 } from "@voxquant/quant-core";
-import { detectModelFamily, familyOfArchitecture, familyOfTensors, type ModelFamily } from "./families.js";
-import { chooseGguf, type DecoderWeights } from "./gguf-choice.js";
 
 /** Families that this package runs. */
 export type Wanted = "qwen3-asr" | "qwen3-forced-aligner";
@@ -39,6 +46,12 @@ export interface OpenModelOptions {
   onLog?(message: string): void;
 }
 
+/** Names looked for in a model folder, best first (RustASR `asr-core/src/model_files.rs`). */
+export const GGUF_CHOICE = {
+  preference: ["model-q8_0.gguf", "model-q6k.gguf", "model-q6_k.gguf", "model-q4_0.gguf", "model.gguf"],
+  part: "decoder",
+} as const;
+
 /** Tensors of the audio encoder: a GGUF that has them is a whole model. */
 const ENCODER_PREFIX = "thinker.audio_tower.";
 
@@ -63,7 +76,7 @@ export async function openModel(
       opened.push(checkpoint);
       return checkpoint;
     };
-    const place = await locate(source);
+    const place = await locateModel(source);
     const parts =
       place.kind === "file"
         ? await openFile(place.source, place.folder, wanted, open, options)
@@ -95,45 +108,6 @@ interface Parts {
   readonly decoder: Checkpoint | null;
 }
 
-type Place =
-  | { readonly kind: "folder"; readonly folder: string }
-  /** `folder`: where it lies, null for content without a place. */
-  | { readonly kind: "file"; readonly source: ModelSource; readonly folder: string | null };
-
-const WEIGHT_FILE = /\.(gguf|safetensors|safetensors\.index\.json)$/i;
-
-async function locate(source: ModelSource): Promise<Place> {
-  if (typeof source !== "string" && !(source instanceof URL)) return { kind: "file", source, folder: null };
-  const text = String(source);
-  if (isWebUrl(text)) {
-    const path = new URL(text).pathname;
-    return WEIGHT_FILE.test(path)
-      ? { kind: "file", source: text, folder: new URL(".", text).href }
-      : { kind: "folder", folder: text.endsWith("/") ? text : `${text}/` };
-  }
-  const path = text.startsWith("file:") ? nodeBuiltin("node:url").fileURLToPath(text) : text;
-  if (!isNode) throw new ResourceError(`${path}: a browser cannot open a path; give a URL or a File`);
-  const { stat } = nodeBuiltin("node:fs/promises");
-  const { dirname } = nodeBuiltin("node:path");
-  try {
-    return (await stat(path)).isDirectory()
-      ? { kind: "folder", folder: path }
-      : { kind: "file", source: path, folder: dirname(path) };
-  } catch (cause) {
-    const reason =
-      (cause as NodeJS.ErrnoException).code === "ENOENT" ? "there is no such file or folder" : String(cause);
-    throw new ResourceError(`${path}: ${reason}; give a model folder or a .gguf file`, { cause });
-  }
-}
-
-function isWebUrl(text: string): boolean {
-  return /^https?:\/\//i.test(text);
-}
-
-function join(folder: string, name: string): string {
-  return isWebUrl(folder) ? new URL(name, folder).href : nodeBuiltin("node:path").join(folder, name);
-}
-
 type Open = (from: ModelSource) => Promise<Checkpoint>;
 
 async function openFile(
@@ -145,7 +119,7 @@ async function openFile(
 ): Promise<Parts> {
   if (options.decoderGguf !== undefined || (options.decoderWeights ?? "auto") !== "auto") {
     throw new ConfigError(
-      `${describe(source)}: the decoder's weights can be chosen for a model folder only, not for a single file`,
+      `${describeSource(source)}: the decoder's weights can be chosen for a model folder only, not for a single file`,
     );
   }
   const main = await open(source);
@@ -163,10 +137,6 @@ async function openFile(
   return { location, files, main: await open(folder), decoder: main };
 }
 
-function describe(source: ModelSource): string {
-  return typeof source === "string" || source instanceof URL ? String(source) : "the given model content";
-}
-
 async function openFolder(
   folder: string,
   wanted: Wanted,
@@ -175,18 +145,15 @@ async function openFolder(
 ): Promise<Parts> {
   const files = await openModelFiles(folder);
   // Before the weights: another family's folder may have none that could be opened.
-  const config = parseJson(await files.readText("config.json"));
+  const config = parseJsonObject(await files.readText("config.json"));
   if (config !== null) requireFamily(folder, config, wanted);
   const ggufs = await listGgufs(folder);
   const safetensors = await hasSafetensors(folder);
-  const choice = chooseGguf(
-    { location: folder, ggufs, hasSafetensors: safetensors },
-    options.decoderWeights,
-    options.decoderGguf,
-  );
+  const found = { location: folder, ggufs, hasSafetensors: safetensors, ...GGUF_CHOICE };
+  const choice = chooseGguf(found, options.decoderWeights, options.decoderGguf);
   if (choice.reason !== null) options.onLog?.(choice.reason);
   if (choice.name === null) return { location: folder, files, main: await open(folder), decoder: null };
-  const gguf = await open(resolveFrom(folder, choice.name));
+  const gguf = await open(resolveInFolder(folder, choice.name));
   if (!hasEncoder(gguf)) {
     if (safetensors) return { location: folder, files, main: await open(folder), decoder: gguf };
     refuseOtherFamily(gguf, wanted);
@@ -195,35 +162,13 @@ async function openFolder(
     );
   }
   // A GGUF with the whole model carries its files; what it lacks is read from beside it.
-  const own = await openModelFiles(resolveFrom(folder, choice.name), gguf);
+  const own = await openModelFiles(resolveInFolder(folder, choice.name), gguf);
   return { location: gguf.location, files: own, main: gguf, decoder: null };
-}
-
-function resolveFrom(folder: string, name: string): string {
-  if (isWebUrl(name)) return name;
-  return isNode && nodeBuiltin("node:path").isAbsolute(name) ? name : join(folder, name);
 }
 
 function hasEncoder(checkpoint: Checkpoint): boolean {
   for (const name of checkpoint.tensors.keys()) if (name.startsWith(ENCODER_PREFIX)) return true;
   return false;
-}
-
-/** Base names of the GGUF files in a folder; of a split one its first part. A remote folder cannot be listed. */
-async function listGgufs(folder: string): Promise<string[]> {
-  const names = isWebUrl(folder) ? [] : await nodeBuiltin("node:fs/promises").readdir(folder);
-  return names
-    .filter((name) => name.toLowerCase().endsWith(".gguf") && !/-(?!00001)\d{5}-of-\d{5}\.gguf$/i.test(name))
-    .sort();
-}
-
-/** A remote folder cannot be listed and is taken for one of safetensors. */
-async function hasSafetensors(folder: string): Promise<boolean> {
-  if (isWebUrl(folder)) return true;
-  const names = await nodeBuiltin("node:fs/promises").readdir(folder);
-  return names.some((name) =>
-    /^model(-\d{5}-of-\d{5})?\.safetensors$|^model\.safetensors\.index\.json$/.test(name),
-  );
 }
 
 /** The config of a checkpoint of the wanted family. @throws ConfigError, ResourceError */
@@ -236,7 +181,7 @@ async function requireConfig({ location, files, main }: Parts, wanted: Wanted): 
         "fetch the whole model folder, or quantize it with --scope all into one file",
     );
   }
-  const config = parseJson(configJson);
+  const config = parseJsonObject(configJson);
   if (config !== null) requireFamily(location, config, wanted);
   return configJson;
 }
@@ -248,24 +193,6 @@ function requireFamily(location: string, config: object, wanted: Wanted): void {
   const type = JSON.stringify((config as { model_type?: unknown }).model_type) ?? "no model_type";
   throw new ConfigError(
     `${location}: config.json has ${type}; supported: "qwen3_asr" (Qwen3-ASR and Qwen3-ForcedAligner)`,
-  );
-}
-
-/** Null for text that is no JSON object: the config's own parser has the better message. */
-function parseJson(text: string | null): object | null {
-  if (text === null) return null;
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null ? value : null;
-  } catch {
-    return null;
-  }
-}
-
-function familyOfCheckpoint(checkpoint: Checkpoint): ModelFamily | null {
-  return (
-    familyOfArchitecture(checkpoint.metadata.get("general.architecture")) ??
-    familyOfTensors(checkpoint.tensors.keys())
   );
 }
 

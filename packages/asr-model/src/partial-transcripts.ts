@@ -1,7 +1,6 @@
+import { AsyncQueue, LinkedAbort } from "@voxquant/nn";
 import { joinTexts } from "@voxquant/text";
 import type { PartialTranscript, TranscribeOptions } from "./asr-model.js";
-import { AsyncQueue } from "./async-queue.js";
-import { LinkedAbort } from "./linked-abort.js";
 import type { Transcript } from "./transcript.js";
 
 /** What stands between the model's language tag and the text. */

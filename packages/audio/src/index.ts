@@ -30,3 +30,13 @@ export {
 } from "./open-audio.js";
 export type { ByteInput } from "./bytes.js";
 export { segmentSpeech, type SegmentOptions, type SpeechPiece } from "./segmenter.js";
+export { compareAudio, type AudioComparison } from "./metrics/metrics.js";
+export {
+  alignedDistortion,
+  compareSpectra,
+  type AlignedDistortion,
+  type SpectralMetrics,
+} from "./metrics/spectral.js";
+export { spectrogram, type Spectrogram } from "./metrics/stft.js";
+export { intelligibility, type Intelligibility } from "./metrics/stoi.js";
+export { compareWaveforms, type WaveformMetrics } from "./metrics/waveform.js";

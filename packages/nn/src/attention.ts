@@ -9,6 +9,7 @@ import {
   type SequenceRows,
   type Vector,
 } from "@voxquant/quant-core";
+import { traceTensor, type TraceSink } from "./trace.js";
 import { loadLinear, loadVector, type WeightSource } from "./weight-source.js";
 
 export interface CachedSelfAttentionConfig {
@@ -64,14 +65,63 @@ export class CachedSelfAttention {
    * x `[rows, hidden]` of one or several sequences, `positions` `[rows]` → `[rows, hidden]` after the output
    * projection; keys and values of the rows are appended to the caches at `layer`.
    */
-  forward(x: Tensor2D, positions: Int32Array, sequences: readonly SequenceRows[], layer: number): Tensor2D {
+  forward(
+    x: Tensor2D,
+    positions: Int32Array,
+    sequences: readonly SequenceRows[],
+    layer: number,
+    trace?: TraceSink,
+  ): Tensor2D {
     const { heads, kvHeads, headDim, normEps: eps, ropeTheta: theta } = this.#config;
+    const queryHeads = { heads, headDim, eps, theta };
+    const keyHeads = { heads: kvHeads, headDim, eps, theta };
     const [q, k, v] = forwardTogether([this.query, this.key, this.value], x);
-    const rotatedQ = headNormRope(q!, this.queryNorm, positions, { heads, headDim, eps, theta });
-    const rotatedK = headNormRope(k!, this.keyNorm, positions, { heads: kvHeads, headDim, eps, theta });
+    const rotatedQ = headNormRope(q!, this.queryNorm, positions, queryHeads);
+    const rotatedK = headNormRope(k!, this.keyNorm, positions, keyHeads);
     const mixed = cachedAttention(rotatedQ, rotatedK, v!, sequences, layer, heads, headDim ** -0.5);
-    return this.output.forward(mixed);
+    const out = this.output.forward(mixed);
+    if (trace !== undefined) {
+      const unrotated = new Int32Array(positions.length); // at position 0 a rotation does nothing
+      traceTensor(trace, "q_proj", q!);
+      traceTensor(trace, "k_proj", k!);
+      traceTensor(trace, "v_proj", v!);
+      traceTensor(trace, "q_norm", headNormRope(q!, this.queryNorm, unrotated, queryHeads));
+      traceTensor(trace, "k_norm", headNormRope(k!, this.keyNorm, unrotated, keyHeads));
+      traceTensor(trace, "q_rope", rotatedQ);
+      traceTensor(trace, "k_rope", rotatedK);
+      if (positions[0] === 0) trace("probs", lastRowProbabilities(rotatedQ, rotatedK, this.#config));
+      traceTensor(trace, "attn", mixed);
+      traceTensor(trace, "o_proj", out);
+    }
+    return out;
   }
+}
+
+/** What the last row of a prompt attends to, per head `[heads, rows]`; the kernels never keep it. */
+function lastRowProbabilities(
+  q: Tensor2D,
+  k: Tensor2D,
+  { heads, kvHeads, headDim }: CachedSelfAttentionConfig,
+): { shape: readonly number[]; data: Float32Array } {
+  const rows = q.shape[0];
+  const queries = q.dataSync();
+  const keys = k.dataSync();
+  const data = new Float32Array(heads * rows);
+  for (let head = 0; head < heads; head++) {
+    const queryAt = ((rows - 1) * heads + head) * headDim;
+    const kvHead = Math.floor((head * kvHeads) / heads);
+    const scores = Array.from({ length: rows }, (_, row) => {
+      const keyAt = (row * kvHeads + kvHead) * headDim;
+      let dot = 0;
+      for (let i = 0; i < headDim; i++) dot += queries[queryAt + i]! * keys[keyAt + i]!;
+      return dot / Math.sqrt(headDim);
+    });
+    const largest = Math.max(...scores);
+    const weights = scores.map((score) => Math.exp(score - largest));
+    const sum = weights.reduce((total, weight) => total + weight, 0);
+    weights.forEach((weight, row) => (data[head * rows + row] = weight / sum));
+  }
+  return { shape: [heads, rows], data };
 }
 
 /** An encoder's attention: every head sees its block of rows in both directions; all projections have biases. */

@@ -3,7 +3,7 @@ import { FusedDecoderLayer, type Runtime, type SequenceRows } from "@voxquant/qu
 import { CachedSelfAttention, type CachedSelfAttentionConfig } from "./attention.js";
 import { SwigluMlp } from "./mlp.js";
 import { RmsNorm } from "./norms.js";
-import { traceTensor, type TraceSink } from "./trace.js";
+import { traceTensor, within, type TraceSink } from "./trace.js";
 import type { WeightSource } from "./weight-source.js";
 
 export interface DecoderLayerConfig extends CachedSelfAttentionConfig {
@@ -85,11 +85,16 @@ export class DecoderLayer {
     if (this.#fused !== null && trace === undefined && this.#runtime.observe === null) {
       return this.#fused.forward(x, normed, nextNorm.gamma, positions, sequences, this.#index);
     }
-    const mixed = this.#attention.forward(normed, positions, sequences, this.#index);
-    traceTensor(trace, `dec_attn_${this.#index}`, mixed);
+    const name = `layer${this.#index}`;
+    traceTensor(trace, `${name}.input_norm`, normed);
+    const inside = trace && within(trace, name);
+    const mixed = this.#attention.forward(normed, positions, sequences, this.#index, inside);
     const [sum, forMlp] = this.#mlpNorm.addForward(x, mixed);
-    const next = nextNorm.addForward(sum, this.#mlp.forward(forMlp));
-    traceTensor(trace, `dec_layer_${this.#index}`, next[0]);
+    traceTensor(trace, `${name}.post_norm`, forMlp);
+    const mlp = this.#mlp.forward(forMlp);
+    traceTensor(trace, `${name}.mlp`, mlp);
+    const next = nextNorm.addForward(sum, mlp);
+    traceTensor(trace, name, next[0]);
     return next;
   }
 }

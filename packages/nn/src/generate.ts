@@ -133,22 +133,27 @@ const PREFILL_ROWS = 1024;
 /** Rows per decode step. Up to here every backend uses its matrix × vector kernels, whose rows do not see each other. */
 const DECODE_ROWS = 8;
 
-/** Consecutive sequences whose prompts go through the decoder together. */
-function prefillGroups(lengths: readonly number[]): number[][] {
+/**
+ * Consecutive sequences whose prompts of these lengths go through the decoder together. A prompt so short that it takes
+ * other kernels when it is alone stays alone.
+ */
+export function prefillGroups(lengths: readonly number[]): number[][] {
   const groups: number[][] = [];
   let rows = Infinity;
   lengths.forEach((length, i) => {
-    if (rows + length > PREFILL_ROWS) {
+    const alone = length <= DECODE_ROWS;
+    if (alone || rows + length > PREFILL_ROWS) {
       groups.push([]);
       rows = 0;
     }
     groups.at(-1)!.push(i);
-    rows += length;
+    rows = alone ? Infinity : rows + length;
   });
   return groups;
 }
 
-function decodeGroups(running: readonly number[]): number[][] {
+/** Running sequences whose next tokens are decoded in one step. */
+export function decodeGroups(running: readonly number[]): number[][] {
   const groups: number[][] = [];
   for (let at = 0; at < running.length; at += DECODE_ROWS) groups.push(running.slice(at, at + DECODE_ROWS));
   return groups;

@@ -1,6 +1,12 @@
+export { AsyncQueue } from "./async-queue.js";
+export { CheckpointWeights } from "./checkpoint-weights.js";
+export { DecoderStack, type DecoderStackConfig } from "./decoder-stack.js";
 export { EventLoopBreak } from "./event-loop.js";
+export { LinkedAbort } from "./linked-abort.js";
 export {
+  decodeGroups,
   generateGreedy,
+  prefillGroups,
   type GenerateOptions,
   type GeneratedSequence,
   type GenerationSequence,
@@ -11,5 +17,15 @@ export { GeluMlp, SwigluMlp } from "./mlp.js";
 export { LayerNorm, RmsNorm } from "./norms.js";
 export { Qwen3Decoder, type Qwen3DecoderConfig } from "./qwen3-decoder.js";
 export { sinusoidalPositions } from "./positions.js";
-export { traceTensor, type TraceSink } from "./trace.js";
+export { RandomStream } from "./random.js";
+export {
+  argmax,
+  checkSampling,
+  penalizeRepetition,
+  Sampler,
+  softmax,
+  suppress,
+  type SamplingOptions,
+} from "./sampling.js";
+export { traceTensor, within, type TraceSink } from "./trace.js";
 export { loadLinear, loadVector, type WeightSource } from "./weight-source.js";

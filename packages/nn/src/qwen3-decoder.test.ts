@@ -9,8 +9,9 @@ import {
   type GgmlType,
   type KvCacheShape,
 } from "@voxquant/quant-core";
+import { DecoderStack } from "./decoder-stack.js";
 import { EventLoopBreak } from "./event-loop.js";
-import { generateGreedy, type GenerateOptions, type GenerationSequence } from "./generate.js";
+import { generateGreedy, prefillGroups, type GenerateOptions, type GenerationSequence } from "./generate.js";
 import { Qwen3Decoder } from "./qwen3-decoder.js";
 import type { TraceSink } from "./trace.js";
 import type { WeightSource } from "./weight-source.js";
@@ -149,6 +150,58 @@ describe("Qwen3Decoder and generateGreedy", () => {
     expect(memory().numTensors).toBe(before);
   });
 
+  it("frees its tensors when a pass fails", async () => {
+    const before = memory().numTensors;
+    const cache = decoder.createCache(3);
+    const sequences = [{ cache, start: 0, count: 5, position: 0 }];
+    const pass = decoder.forward(promptOf(3, 5), sequences, new EventLoopBreak());
+    await expect(pass).rejects.toThrow(/do not fit a cache of 3/);
+    runtime.releaseKvCache(cache);
+    expect(memory().numTensors).toBe(before);
+  });
+
+  it("gives in a step what it gives with pauses", async () => {
+    const stack = await DecoderStack.load(runtime, sourceOf(randomWeights()), "model.", config);
+    const caches = [stack.createCache(4), stack.createCache(4)] as const;
+    const sequences = caches.map((cache, i) => ({ cache, start: i, count: 1 + i, position: 0 }));
+    const before = memory().numTensors;
+    const paused = await stack.forward(promptOf(3, 3), sequences, new EventLoopBreak());
+    const embeds = promptOf(3, 3);
+    const stepped = runtime.run(() => stack.step(embeds, sequences));
+    expect([...stepped.dataSync()]).toEqual([...paused.dataSync()]);
+    expect(embeds.isDisposed).toBe(false);
+    for (const tensor of [paused, stepped, embeds]) tensor.dispose();
+    expect(memory().numTensors).toBe(before);
+    for (const cache of caches) runtime.releaseKvCache(cache);
+  });
+
+  it("traces what is inside a layer", async () => {
+    const stack = await DecoderStack.load(runtime, sourceOf(randomWeights()), "model.", config);
+    const cache = stack.createCache(4);
+    const traced = new Map<string, { shape: readonly number[]; data: ArrayLike<number> }>();
+    const states = await stack.forward(
+      promptOf(3, 4),
+      [{ cache, start: 0, count: 4, position: 0 }],
+      new EventLoopBreak(),
+      (name, tensor) => traced.set(name, tensor),
+    );
+    expect(Array.from(traced.get("norm_out")!.data)).toEqual([...states.dataSync()]);
+    const { shape, data } = traced.get("layer1.probs")!;
+    expect(shape).toEqual([config.heads, 4]);
+    for (let head = 0; head < config.heads; head++) {
+      const row = Array.from(data).slice(head * 4, head * 4 + 4);
+      expect(row.reduce((sum, p) => sum + p, 0)).toBeCloseTo(1, 5);
+    }
+    // Norm and rotation keep the length that the gains give; position 0 is not rotated.
+    const normed = Array.from(traced.get("layer0.q_norm")!.data);
+    const rotated = Array.from(traced.get("layer0.q_rope")!.data);
+    const width = config.heads * config.headDim;
+    expect(rotated.slice(0, width)).toEqual(normed.slice(0, width));
+    expect(rotated.slice(width)).not.toEqual(normed.slice(width));
+    states.dispose();
+    runtime.releaseKvCache(cache);
+  });
+
   it("sees what came before: another first token changes the last state", async () => {
     const rows = await hiddenOf(3, [5]);
     const withoutFirst = await hiddenOf(4, [5]);
@@ -181,6 +234,11 @@ describe("Qwen3Decoder and generateGreedy", () => {
     const together = await generate([...lengths.keys()].map(make), { endIds: new Set([end]) });
     expect(together).toEqual(expected);
     expect(memory().numTensors).toBe(before);
+  });
+
+  it("prefills together what does not take other kernels alone", () => {
+    expect(prefillGroups([9, 20, 8, 30, 900, 200, 12])).toEqual([[0, 1], [2], [3, 4], [5, 6]]);
+    expect(prefillGroups([2000, 3])).toEqual([[0], [1]]);
   });
 
   it("ends a sequence whose guard says so, and no other", async () => {

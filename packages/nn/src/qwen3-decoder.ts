@@ -1,4 +1,4 @@
-import { concat2d, slice2d, type Tensor2D } from "@tensorflow/tfjs-core";
+import type { Tensor2D } from "@tensorflow/tfjs-core";
 import {
   ConfigError,
   Embedding,
@@ -7,22 +7,13 @@ import {
   type Runtime,
   type SequenceRows,
 } from "@voxquant/quant-core";
-import { DecoderLayer } from "./decoder-layer.js";
+import { DecoderStack, type DecoderStackConfig } from "./decoder-stack.js";
 import type { EventLoopBreak } from "./event-loop.js";
-import { RmsNorm } from "./norms.js";
-import { traceTensor, type TraceSink } from "./trace.js";
+import type { TraceSink } from "./trace.js";
 import type { WeightSource } from "./weight-source.js";
 
-export interface Qwen3DecoderConfig {
+export interface Qwen3DecoderConfig extends DecoderStackConfig {
   readonly vocabSize: number;
-  readonly hiddenSize: number;
-  readonly intermediateSize: number;
-  readonly layers: number;
-  readonly heads: number;
-  readonly kvHeads: number;
-  readonly headDim: number;
-  readonly normEps: number;
-  readonly ropeTheta: number;
 }
 
 /** Tensor names of a decoder in its checkpoint: `model` before `layers.0…`, `head` null where the embedding is the head. */
@@ -36,24 +27,18 @@ export class Qwen3Decoder {
   readonly config: Qwen3DecoderConfig;
   readonly embedding: Embedding;
   readonly head: LinearLayer;
-  readonly #runtime: Runtime;
-  readonly #layers: readonly DecoderLayer[];
-  readonly #norm: RmsNorm;
+  readonly #stack: DecoderStack;
 
   private constructor(
     config: Qwen3DecoderConfig,
-    runtime: Runtime,
     embedding: Embedding,
     head: LinearLayer,
-    layers: readonly DecoderLayer[],
-    norm: RmsNorm,
+    stack: DecoderStack,
   ) {
     this.config = config;
     this.embedding = embedding;
     this.head = head;
-    this.#runtime = runtime;
-    this.#layers = layers;
-    this.#norm = norm;
+    this.#stack = stack;
   }
 
   static async load(
@@ -62,7 +47,7 @@ export class Qwen3Decoder {
     names: Qwen3DecoderNames,
     config: Qwen3DecoderConfig,
   ) {
-    const { hiddenSize, normEps } = config;
+    const { hiddenSize } = config;
     const table = await source.read(`${names.model}embed_tokens.weight`);
     const embedding = new Embedding(runtime, table);
     if (embedding.dim !== hiddenSize) {
@@ -74,63 +59,40 @@ export class Qwen3Decoder {
       runtime,
       names.head === null ? table : await source.read(`${names.head}.weight`),
     );
-    const layers: DecoderLayer[] = [];
-    for (let i = 0; i < config.layers; i++) {
-      layers.push(await DecoderLayer.load(runtime, source, `${names.model}layers.${i}`, i, config));
-    }
-    const norm = await RmsNorm.load(runtime, source, `${names.model}norm`, hiddenSize, normEps);
-    return new Qwen3Decoder(config, runtime, embedding, head, layers, norm);
+    const stack = await DecoderStack.load(runtime, source, names.model, config);
+    return new Qwen3Decoder(config, embedding, head, stack);
   }
 
   /** A cache for one sequence of up to `capacity` tokens. */
   createCache(capacity: number): KvCache {
-    const { layers, kvHeads, headDim } = this.config;
-    return this.#runtime.createKvCache({ layers, kvHeads, headDim, capacity });
+    return this.#stack.createCache(capacity);
   }
 
   /**
    * Hidden states after the final norm, `[rows, hidden]`. `embeds` `[rows, hidden]` is consumed (disposed). The rows of
    * each sequence continue it at its `position`; sequences may have any number of rows, there is no padding.
+   * @param trace receives `dec_attn_N`, `dec_layer_N` and `dec_norm`
    */
-  async forward(
+  forward(
     embeds: Tensor2D,
     sequences: readonly SequenceRows[],
     pause: EventLoopBreak,
     trace?: TraceSink,
   ): Promise<Tensor2D> {
-    const positions = new Int32Array(embeds.shape[0]);
-    for (const { start, count, position } of sequences) {
-      for (let i = 0; i < count; i++) positions[start + i] = position + i;
-    }
-    let x = embeds;
-    let normed = this.#runtime.run(() => this.#layers[0]!.inputNorm.forward(x));
-    for (let i = 0; i < this.#layers.length; i++) {
-      const layer = this.#layers[i]!;
-      const nextNorm = this.#layers[i + 1]?.inputNorm ?? this.#norm;
-      const next = this.#runtime.run(() => layer.forward(x, normed, nextNorm, positions, sequences, trace));
-      x.dispose();
-      normed.dispose();
-      [x, normed] = next;
-      try {
-        await pause.pass();
-      } catch (error) {
-        x.dispose();
-        normed.dispose();
-        throw error;
-      }
-    }
-    x.dispose();
-    traceTensor(trace, "dec_norm", normed);
-    return normed;
+    return this.#stack.forward(embeds, sequences, pause, trace && recogniserNames(trace));
   }
 
   /** Row `rows[i]` of x `[n, hidden]` for each i. */
   pickRows(x: Tensor2D, rows: readonly number[]): Tensor2D {
-    return this.#runtime.run(() =>
-      concat2d(
-        rows.map((row) => slice2d(x, [row, 0], [1, x.shape[1]])),
-        0,
-      ),
-    );
+    return this.#stack.pickRows(x, rows);
   }
+}
+
+/** The stack's stages under the names that the recogniser's reference vectors have; the others are left out. */
+function recogniserNames(trace: TraceSink): TraceSink {
+  return (name, tensor) => {
+    const stage = /^layer(\d+)(\.o_proj)?$/.exec(name);
+    if (stage !== null) trace(`dec_${stage[2] === undefined ? "layer" : "attn"}_${stage[1]}`, tensor);
+    if (name === "norm_out") trace("dec_norm", tensor);
+  };
 }

@@ -10,3 +10,8 @@ export type TraceSink = (
 export function traceTensor(sink: TraceSink | undefined, name: string, tensor: Tensor): void {
   sink?.(name, { shape: tensor.shape, data: Float32Array.from(tensor.dataSync()) });
 }
+
+/** A sink whose names get `scope.` before them. */
+export function within(sink: TraceSink, scope: string): TraceSink {
+  return (name, tensor) => sink(`${scope}.${name}`, tensor);
+}

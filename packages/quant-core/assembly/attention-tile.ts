@@ -9,7 +9,7 @@ import { multiplyAdd, sumLanes4 } from "./vector";
 const VALUE_BLOCK = 64;
 
 /**
- * Query i (of `queries` <= 4, at q0…q3) attends to the first `limit_i` positions; keys and values of position p are at
+ * Query i (of `queries` <= 4, at q0…q3) attends to the last `window` of the first `limit_i` positions; keys and values of position p are at
  * `k + p · stride`, `v + p · stride`. Writes `headDim` floats at o0…o3.
  */
 export function attend(
@@ -19,6 +19,7 @@ export function attend(
   q3: usize,
   queries: i32,
   limits: v128,
+  window: i32,
   length: i32,
   k: usize,
   v: usize,
@@ -33,8 +34,8 @@ export function attend(
 ): void {
   const largest =
     queries > 2
-      ? scoreFour(q0, q1, q2, q3, limits, length, k, stride, headDim, scale, scores)
-      : scoreTwo(q0, q1, limits, length, k, stride, headDim, scale, scores);
+      ? scoreFour(q0, q1, q2, q3, limits, window, length, k, stride, headDim, scale, scores)
+      : scoreTwo(q0, q1, limits, window, length, k, stride, headDim, scale, scores);
   let total = f32x4.splat(0);
   for (let p: usize = 0; p < <usize>length; p++) {
     const e = exponential(f32x4.sub(v128.load(scores + (p << 4)), largest));
@@ -55,11 +56,12 @@ export function attend(
   if (queries > 3) scaleFloats(o3, headDim, f32x4.extract_lane(inverse, 3));
 }
 
-/** Scores of position `p` with minus infinity in the lanes whose limit it reaches. */
+/** Scores of position `p` with minus infinity in the lanes that do not see it: 0 <= limit - 1 - p < window. */
 // @ts-ignore: decorator
 @inline
-function masked(scores: v128, p: i32, limits: v128): v128 {
-  return v128.bitselect(scores, f32x4.splat(-Infinity), i32x4.lt_s(i32x4.splat(p), limits));
+function masked(scores: v128, p: i32, limits: v128, window: i32): v128 {
+  const distance = i32x4.sub(limits, i32x4.splat(p + 1)); // beyond the limit a huge number when unsigned
+  return v128.bitselect(scores, f32x4.splat(-Infinity), i32x4.lt_u(distance, i32x4.splat(window)));
 }
 
 /** Writes `scores[p]` = scaled dot products of the queries with key p; returns the largest per lane. */
@@ -69,6 +71,7 @@ function scoreFour(
   q2: usize,
   q3: usize,
   limits: v128,
+  window: i32,
   length: i32,
   k: usize,
   stride: usize,
@@ -101,7 +104,7 @@ function scoreFour(
       q = f32x4.replace_lane(q, 3, load<f32>(q3 + i));
       sums = multiplyAdd(q, v128.load_splat<f32>(k + i), sums);
     }
-    const row = masked(f32x4.mul(sums, scaleLanes), p, limits);
+    const row = masked(f32x4.mul(sums, scaleLanes), p, limits, window);
     largest = f32x4.pmax(row, largest);
     v128.store(scores + ((<usize>p) << 4), row);
     k += stride;
@@ -114,6 +117,7 @@ function scoreTwo(
   q0: usize,
   q1: usize,
   limits: v128,
+  window: i32,
   length: i32,
   k: usize,
   stride: usize,
@@ -147,7 +151,7 @@ function scoreTwo(
       const b = v128.load_splat<f32>(q1 + i);
       sums = multiplyAdd(v128.shuffle<i32>(a, b, 0, 4, 0, 4), v128.load_splat<f32>(k + i), sums);
     }
-    const row = masked(f32x4.mul(sums, scaleLanes), p, limits);
+    const row = masked(f32x4.mul(sums, scaleLanes), p, limits, window);
     largest = f32x4.pmax(row, largest);
     v128.store(scores + ((<usize>p) << 4), row);
     k += stride;

@@ -10,7 +10,7 @@ export function attentionScratch(length: i32): usize {
  * One segment of causal grouped-query attention whose keys and values are in the cache already.
  * @param q, out the segment's first row of `[rows, heads · headDim]`
  * @param keys, values `[kvHeads, capacity, headDim]` of the layer
- * @param position cached tokens before the segment: row r sees `position + r + 1` positions
+ * @param position cached tokens before the segment: row r sees the last `window` of `position + r + 1` positions
  * @param scratch `attentionScratch(position + rows)` bytes
  */
 export function causalAttention(
@@ -24,6 +24,7 @@ export function causalAttention(
   capacity: i32,
   position: i32,
   scale: f32,
+  window: i32,
   out: usize,
   scratch: usize,
 ): void {
@@ -50,6 +51,8 @@ export function causalAttention(
       limits = i32x4.replace_lane(limits, 2, position + i2 / group + 1);
       limits = i32x4.replace_lane(limits, 3, position + i3 / group + 1);
       const length = position + (i + queries - 1) / group + 1;
+      const first = max(0, position + i / group + 1 - window);
+      limits = i32x4.sub(limits, i32x4.splat(first));
       attend(
         q + at0,
         q + at1,
@@ -57,9 +60,10 @@ export function causalAttention(
         q + at3,
         queries,
         limits,
-        length,
-        k,
-        v,
+        window,
+        length - first,
+        k + headBytes * first,
+        v + headBytes * first,
         headBytes,
         headDim,
         scale,
@@ -107,6 +111,7 @@ export function fullAttention(
         queries,
         limits,
         rows,
+        rows,
         k + head,
         v + head,
         rowBytes,
@@ -119,6 +124,15 @@ export function fullAttention(
         scratch,
       );
     }
+  }
+}
+
+/** Moves positions `count…` of a layer `[kvHeads, capacity, headDim]` to the front. */
+export function dropCached(cache: usize, kvHeads: i32, headDim: i32, capacity: i32, count: i32): void {
+  const headBytes = (<usize>headDim) << 2;
+  for (let h = 0; h < kvHeads; h++) {
+    memory.copy(cache, cache + headBytes * count, headBytes * (capacity - count));
+    cache += headBytes * capacity;
   }
 }
 

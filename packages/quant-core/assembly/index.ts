@@ -4,7 +4,8 @@
  * Matrices are row-major and dense float32 unless said otherwise; `dtype` is a ggml type id.
  */
 export { quantizeActivations } from "./activations";
-export { attentionScratch, causalAttention, fullAttention, writeCache } from "./attention";
+export { attentionScratch, causalAttention, dropCached, fullAttention, writeCache } from "./attention";
+export { addScaled, depthwise, gatherTaps, snake } from "./signal";
 export { channelsBeforeHeight, gatherPatches } from "./convolution";
 export { DEQUANTIZE_SCRATCH, dequantize } from "./dequantize";
 export { add, argmaxRows, gelu, silu, siluMultiply } from "./elementwise";

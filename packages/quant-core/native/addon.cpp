@@ -13,6 +13,7 @@ NAPI_MODULE_INIT() {
   napi_add_env_cleanup_hook(env, [](void*) { voxquant::releasePool(); }, nullptr);
   voxquant::registerProducts(env, exports);
   voxquant::registerLayers(env, exports);
+  voxquant::registerCodec(env, exports);
   voxquant::registerDecoder(env, exports);
   voxquant::registerMachine(env, exports);
   voxquant::registerMapping(env, exports);

@@ -1,5 +1,6 @@
 #include "attention.h"
 
+#include <math.h>
 #include <string.h>
 
 #include <algorithm>
@@ -38,9 +39,9 @@ const float* floatRows(const void* rows, const HeadMemory& memory, int64_t t, in
 
 // Query vectors of one block of lanes against the keys of one head, in the manner of flash attention: scores of a tile of
 // keys with queries in lanes, running maximum and sum, then the values accumulate. `query(lane)` and `target(lane)` give
-// the vectors, `seen(lane)` how many keys a lane sees.
+// the vectors, `seen(lane)` how many keys a lane sees, of which only the last `window` count.
 template <class Query, class Target, class Seen>
-void attendTile(int lanes, const HeadMemory& head, int64_t headDim, float scale, bool causal, int64_t tokens, Query&& query,
+void attendTile(int lanes, const HeadMemory& head, int64_t headDim, float scale, bool causal, int64_t tokens, int64_t window, Query&& query,
                 Target&& target, Seen&& seen) {
   const int64_t width = isa().lanes, used = headDim * width * 3 + (kKeyTile + 3) * width;
   float* memory = static_cast<float*>(scratch(kScratchTile, (used + kKeyTile * headDim) * 4));
@@ -66,6 +67,8 @@ void attendTile(int lanes, const HeadMemory& head, int64_t headDim, float scale,
     int64_t stride;
     const float* keys = floatRows(head.keys, head, t, count, headDim, space, &stride);
     isa().tileF32(packed, headDim, keys, stride, 1, count, lanes, scores, false);
+    for (int lane = 0; causal && lane < lanes; lane++)
+      for (int64_t hidden = std::min<int64_t>(count, seen(lane) - t - window); hidden > 0; hidden--) scores[(hidden - 1) * width + lane] = -INFINITY;
     isa().softmaxTile(scores, count, partial ? visible : nullptr, top, total, factor);
     if (t > 0) isa().scaleTile(sum, headDim, factor);
     const float* values = floatRows(head.values, head, t, count, headDim, space, &stride);
@@ -84,11 +87,11 @@ struct Task {
 }  // namespace
 
 void cachedAttention(const float* q, const float* k, const float* v, const AttentionSegment* segments, int64_t segmentCount,
-                     int64_t heads, int64_t kvHeads, int64_t headDim, float scale, float* out) {
+                     int64_t heads, int64_t kvHeads, int64_t headDim, float scale, float* out, int64_t window) {
   int64_t rows = 0, pairs = 0;
   for (int64_t s = 0; s < segmentCount; s++) {
     rows += segments[s].count;
-    pairs += segments[s].count * (segments[s].position + (segments[s].count + 1) / 2);
+    pairs += segments[s].count * std::min(window, segments[s].position + (segments[s].count + 1) / 2);
   }
   parallelFor(segmentCount * kvHeads, (double)(rows * kvHeads * headDim) * 0.8, [&](int64_t task) {
     const AttentionSegment& segment = segments[task / kvHeads];
@@ -122,19 +125,21 @@ void cachedAttention(const float* q, const float* k, const float* v, const Atten
     const AttentionSegment& segment = segments[task.segment];
     const int64_t first = (task.head * heads + kvHeads - 1) / kvHeads;
     const int64_t group = ((task.head + 1) * heads + kvHeads - 1) / kvHeads - first;
-    const int64_t headBytes = task.head * segment.capacity * headDim * (segment.half ? 2 : 4);
-    const HeadMemory memory = {static_cast<uint8_t*>(segment.keys) + headBytes, static_cast<uint8_t*>(segment.values) + headBytes,
-                               segment.half, headDim};
+    // The first position that the first row sees; rows after it see no earlier one.
+    const int64_t skipped = std::max<int64_t>(0, segment.position + task.begin / group + 1 - window), past = segment.position - skipped;
+    const int64_t bytes = (task.head * segment.capacity + skipped) * headDim * (segment.half ? 2 : 4);
+    const HeadMemory memory = {static_cast<uint8_t*>(segment.keys) + bytes, static_cast<uint8_t*>(segment.values) + bytes, segment.half,
+                               headDim};
     auto offset = [&](int64_t vector) { return ((segment.start + vector / group) * heads + first + vector % group) * headDim; };
     if (segment.count == 1 || segment.count * group < kTileLanes) {
-      const int64_t at = offset(task.begin), seen = segment.position + task.begin / group + 1;
+      const int64_t at = offset(task.begin), seen = past + task.begin / group + 1;
       isa().attendToken(q + at, memory.keys, memory.values, memory.half, seen, headDim, (int)group, headDim, scale, out + at);
       return;
     }
-    const int64_t tokens = segment.position + (task.end - 1) / group + 1;
-    attendTile((int)(task.end - task.begin), memory, headDim, scale, true, tokens,
+    const int64_t tokens = past + (task.end - 1) / group + 1;
+    attendTile((int)(task.end - task.begin), memory, headDim, scale, true, tokens, window,
                [&](int lane) { return q + offset(task.begin + lane); }, [&](int lane) { return out + offset(task.begin + lane); },
-               [&](int lane) { return segment.position + (task.begin + lane) / group + 1; });
+               [&](int lane) { return past + (task.begin + lane) / group + 1; });
   });
 }
 
@@ -154,7 +159,7 @@ void blockAttention(const float* q, const float* k, const float* v, const int32_
     const int64_t begin = offsets[task.segment], column = task.head * headDim;
     const HeadMemory memory = {k + begin * stride + column, v + begin * stride + column, false, stride};
     attendTile((int)(task.end - task.begin), memory, headDim, scale, false,
-               offsets[task.segment + 1] - begin, [&](int lane) { return q + (task.begin + lane) * stride + column; },
+               offsets[task.segment + 1] - begin, INT64_MAX, [&](int lane) { return q + (task.begin + lane) * stride + column; },
                [&](int lane) { return out + (task.begin + lane) * stride + column; }, [](int) { return int64_t(0); });
   });
 }

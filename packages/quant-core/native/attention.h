@@ -11,9 +11,10 @@ struct AttentionSegment {
   int64_t start, count, position, capacity;
 };
 
-// Writes k and v [rows, kvHeads * headDim] to the caches, then attends causally. q, out [rows, heads * headDim].
+// Writes k and v [rows, kvHeads * headDim] to the caches, then attends causally to the last `window` positions, the row's
+// own included. q, out [rows, heads * headDim].
 void cachedAttention(const float* q, const float* k, const float* v, const AttentionSegment* segments, int64_t segmentCount,
-                     int64_t heads, int64_t kvHeads, int64_t headDim, float scale, float* out);
+                     int64_t heads, int64_t kvHeads, int64_t headDim, float scale, float* out, int64_t window = INT64_MAX);
 
 // Rows [offsets[b], offsets[b + 1]) see each other. q, k, v, out [rows, heads * headDim].
 void blockAttention(const float* q, const float* k, const float* v, const int32_t* offsets, int64_t blocks, int64_t heads,

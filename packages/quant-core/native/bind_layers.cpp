@@ -99,22 +99,23 @@ napi_value headNormRopeCall(napi_env env, napi_callback_info info) {
 }
 
 // cachedAttention(q, k, v, keys[], values[], segments Int32Array of (start, count, position, capacity), heads, kvHeads,
-// headDim, scale, out)
+// headDim, scale, window, out)
 napi_value cachedAttentionCall(napi_env env, napi_callback_info info) {
   Call call(env, info, "cachedAttention");
   const int64_t heads = call.integer(6, "heads", 1, kMostHeads), kvHeads = call.integer(7, "kvHeads", 1, kMostHeads);
   const int64_t headDim = call.integer(8, "headDim", 1, kMostHeadDim);
   const float scale = (float)call.number(9, "scale");
+  const int64_t window = call.integer(10, "window", 1);
   if (call.failed) return nullptr;
   if (kvHeads > heads) call.fail("there are more key-value heads than heads");
   std::vector<AttentionSegment> segments;
   const int64_t rows = readSegments(call, 3, 4, 5, kvHeads, headDim, &segments);
   const float* q = call.floats(0, rows * heads * headDim, "q");
   const float *k = call.floats(1, rows * kvHeads * headDim, "k"), *v = call.floats(2, rows * kvHeads * headDim, "v");
-  float* out = call.floats(10, rows * heads * headDim, "out");
+  float* out = call.floats(11, rows * heads * headDim, "out");
   if (call.failed) return nullptr;
   FlushDenormals flush;
-  cachedAttention(q, k, v, segments.data(), (int64_t)segments.size(), heads, kvHeads, headDim, scale, out);
+  cachedAttention(q, k, v, segments.data(), (int64_t)segments.size(), heads, kvHeads, headDim, scale, out, window);
   return nullptr;
 }
 

@@ -109,6 +109,10 @@ struct Isa {
   // One token's query heads of a group against keys and values [tokens, stride], float32 or (half) float16: out [group, headDim]
   void (*attendToken)(const float* q, const void* keys, const void* values, bool half, int64_t tokens, int64_t stride, int group, int64_t headDim, float scale, float* out);
   void (*toHalf)(const float* x, int64_t n, uint16_t* out);  // float16, nearest; beyond its range the largest finite
+  void (*snake)(const float* x, const float* alpha, const float* inverseBeta, int64_t n, float* out);  // x + sin^2(x * alpha) * inverseBeta
+  void (*addScaled)(const float* x, const float* y, const float* scale, int64_t n, float* out);        // x + scale * y; out may be x
+  // Weights for tileBf16, null where that is: up to kBf16Outs rows of k floats, missing ones zero
+  void (*packTileBf16)(const float* w, int64_t stride, int outs, int64_t k, uint16_t* tile);
   bool amxWeights;  // tileBf16 wants its weights in blocks of kAmxInputs
 };
 

@@ -186,6 +186,20 @@ void tileBf16(const uint16_t* a, int64_t k, const uint16_t* w, int64_t tileStrid
   tiles.release();
 }
 
+void packTileBf16(const float* w, int64_t stride, int outs, int64_t k, uint16_t* tile) {
+  const Isa* level = isaAvx512Bf16();
+  const int64_t padded = (k + 1) / 2 * 2;
+  for (int64_t i = 0; i < padded; i += kBlock) {
+    const int64_t width = padded - i < kBlock ? padded - i : kBlock, count = k - i < width ? k - i : width;
+    for (int o = 0; o < kBf16Outs; o++) {
+      uint16_t* to = tile + i * kBf16Outs + o * width;
+      if (o < outs) level->toBf16(w + o * stride + i, count, to);
+      else memset(to, 0, 2 * (size_t)count);
+      if (count < width) to[count] = 0;
+    }
+  }
+}
+
 }  // namespace
 
 // Linux gives the tile registers' state to a process that asks.
@@ -205,6 +219,7 @@ const Isa* isaAmx() {
     Isa t = *isaAvx512Bf16();
     t.name = "amx";
     t.tileBf16 = tileBf16;
+    t.packTileBf16 = packTileBf16;
     t.amxWeights = true;
     t.packInt8 = nullptr;
     t.tileInt8 = nullptr;

@@ -19,7 +19,8 @@ const Isa* isaAvx2() {
       "avx2",       kLanes, false, unpackAvx2,     dequantizeAvx2, gemvExact,         gemvFast,        quantizeRow,
       packF32,      tileF32Kernel, nullptr,        nullptr,        nullptr,           nullptr,         nullptr,         nullptr,
       storeTile,    addKernel,     siluMulKernel,  geluKernel,     siluKernel,        rmsNormKernel,   layerNormKernel,
-      normRopeKernel, softmaxTileKernel, scaleTileKernel, attendTokenKernel, toHalfKernel, false,
+      normRopeKernel, softmaxTileKernel, scaleTileKernel, attendTokenKernel, toHalfKernel,
+      snakeKernel,  addScaledKernel, nullptr, false,
   };
   return &table;
 }

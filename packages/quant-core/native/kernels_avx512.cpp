@@ -203,7 +203,8 @@ extern const Isa kAvx512 = {
     "avx512vnni", kLanes, true, unpackAvx2,     dequantizeAvx2, gemvExact,         gemvFast,        quantizeRow,
     packF32,      tileF32Kernel, packInt8,       tileInt8,       groupSums,         nullptr,         nullptr,         nullptr,
     storeTile,    addKernel,     siluMulKernel,  geluKernel,     siluKernel,        rmsNormKernel,   layerNormKernel,
-    normRopeKernel, softmaxTileKernel, scaleTileKernel, attendTokenKernel, toHalfKernel, false,
+    normRopeKernel, softmaxTileKernel, scaleTileKernel, attendTokenKernel, toHalfKernel,
+    snakeKernel,  addScaledKernel, nullptr, false,
 };
 
 const Isa* isaAvx512() { return &kAvx512; }

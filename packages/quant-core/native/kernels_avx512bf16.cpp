@@ -43,6 +43,28 @@ void toBf16(const float* x, int64_t n, uint16_t* out) {
   }
 }
 
+// Sixteen pairs of twelve rows at a time. A stored vector ends in four lanes of nothing, which the next one overwrites.
+void packTileBf16(const float* w, int64_t stride, int outs, int64_t k, uint16_t* tile) {
+  const int64_t pairs = (k + 1) / 2;
+  for (int64_t i = 0; i < pairs; i += 16) {
+    const int64_t rest = k - 2 * i;
+    F t[16];
+    for (int o = 0; o < 16; o++) {
+      t[o] = splat(0.0f);
+      if (o >= outs) continue;
+      const float* row = w + o * stride + 2 * i;
+      const F low = rest >= 16 ? load(row) : loadPart(row, (int)rest);
+      const F high = rest >= 32 ? load(row + 16) : rest > 16 ? loadPart(row + 16, (int)rest - 16) : splat(0.0f);
+      t[o] = (F)_mm512_cvtne2ps_pbh(high, low);
+    }
+    transpose16(t);
+    float* to = (float*)tile + i * kBf16Outs;
+    const int count = pairs - i < 16 ? (int)(pairs - i) : 16;
+    for (int j = 0; j < count - 1; j++) store(to + j * kBf16Outs, t[j]);
+    storePart(to + (count - 1) * kBf16Outs, t[count - 1], kBf16Outs);
+  }
+}
+
 // Whole tiles only: the driver pads the panel. k counts inputs, rounded up to pairs.
 template <int V>
 inline void tileFixed(const uint16_t* a, int64_t k, const uint16_t* w, float* c, bool accumulate) {
@@ -80,6 +102,7 @@ const Isa* isaAvx512Bf16() {
     t.packBf16 = packBf16;
     t.toBf16 = toBf16;
     t.tileBf16 = tileBf16;
+    t.packTileBf16 = packTileBf16;
     return t;
   }();
   return &table;

@@ -122,7 +122,8 @@ const Isa* isaAvxVnni() {
       "avxvnni",    kLanes, false, unpackAvx2,     dequantizeAvx2, gemvExact,         gemvFast,        quantizeRow,
       packF32,      tileF32Kernel, packInt8,       tileInt8,       groupSums,         nullptr,         nullptr,         nullptr,
       storeTile,    addKernel,     siluMulKernel,  geluKernel,     siluKernel,        rmsNormKernel,   layerNormKernel,
-      normRopeKernel, softmaxTileKernel, scaleTileKernel, attendTokenKernel, toHalfKernel, false,
+      normRopeKernel, softmaxTileKernel, scaleTileKernel, attendTokenKernel, toHalfKernel,
+      snakeKernel,  addScaledKernel, nullptr, false,
   };
   return &table;
 }

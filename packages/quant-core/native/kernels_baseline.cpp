@@ -141,7 +141,8 @@ const Isa* isaBaseline() {
       "baseline",   kLanes, false, unpackRow,      dequantizeRow,  gemvExact,         gemvFast,        quantizeRow,
       packF32,      tileF32Kernel, nullptr,        nullptr,        nullptr,           nullptr,         nullptr,         nullptr,
       storeTile,    addKernel,     siluMulKernel,  geluKernel,     siluKernel,        rmsNormKernel,   layerNormKernel,
-      normRopeKernel, softmaxTileKernel, scaleTileKernel, attendTokenKernel, toHalfKernel, false,
+      normRopeKernel, softmaxTileKernel, scaleTileKernel, attendTokenKernel, toHalfKernel,
+      snakeKernel,  addScaledKernel, nullptr, false,
   };
   return &table;
 }

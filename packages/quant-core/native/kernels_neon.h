@@ -469,6 +469,8 @@ inline Isa levelOf(const char* name) {
   level.scaleTile = scaleTileKernel;
   level.attendToken = attendTokenKernel;
   level.toHalf = toHalfKernel;
+  level.snake = snakeKernel;
+  level.addScaled = addScaledKernel;
   return level;
 }
 

@@ -45,6 +45,7 @@ void exportFunction(napi_env env, napi_value exports, const char* name, napi_cal
 
 void registerProducts(napi_env env, napi_value exports);
 void registerLayers(napi_env env, napi_value exports);
+void registerCodec(napi_env env, napi_value exports);
 void registerDecoder(napi_env env, napi_value exports);
 void registerMachine(napi_env env, napi_value exports);
 void registerMapping(napi_env env, napi_value exports);

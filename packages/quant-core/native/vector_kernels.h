@@ -66,6 +66,56 @@ void addKernel(const float* a, const float* b, int64_t n, float* out) {
   for (; i < n; i++) out[i] = a[i] + b[i];
 }
 
+void addScaledKernel(const float* x, const float* y, const float* scale, int64_t n, float* out) {
+  int64_t i = 0;
+  for (; i + W <= n; i += W) store(out + i, fma(load(scale + i), load(y + i), load(x + i)));
+  for (; i < n; i++) out[i] = x[i] + scale[i] * y[i];
+}
+
+// sin^2(y), |y| <= 8192, absolute error below 4e-7. The distance to the nearest multiple of pi is all it needs: squaring
+// drops the sign. Pi in three parts of few bits, so that the products are exact without fused operations too.
+inline F squaredSine(F y) {
+  F n = roundEven(mul(y, splat(0.318309886f)));
+  F u = fma(n, splat(-3.140625f), y);
+  u = fma(n, splat(-9.67502593994140625e-4f), u);
+  u = fma(n, splat(-1.509957990978376432e-7f), u);
+  F s = mul(u, u);
+  F p = splat(-1.0f / 39916800.0f);
+  p = fma(p, s, splat(1.0f / 362880.0f));
+  p = fma(p, s, splat(-1.0f / 5040.0f));
+  p = fma(p, s, splat(1.0f / 120.0f));
+  p = fma(p, s, splat(-1.0f / 6.0f));
+  p = fma(mul(p, s), u, u);
+  return mul(p, p);
+}
+
+inline F snakeOf(F x, F y, F inverseBeta) { return fma(squaredSine(y), inverseBeta, x); }
+
+void snakeKernel(const float* x, const float* alpha, const float* inverseBeta, int64_t n, float* out) {
+  constexpr int64_t kRun = 256;
+  for (int64_t begin = 0; begin < n; begin += kRun) {
+    const int64_t end = begin + kRun < n ? begin + kRun : n;
+    F largest = zero();
+    int64_t i = begin;
+    for (; i + W <= end; i += W) {
+      const F value = load(x + i), y = mul(value, load(alpha + i));
+      largest = larger(magnitude(y), largest);
+      store(out + i, snakeOf(value, y, load(inverseBeta + i)));
+    }
+    if (i < end) {
+      const int rest = (int)(end - i);
+      const F value = loadPart(x + i, rest), y = mul(value, loadPart(alpha + i, rest));
+      largest = larger(magnitude(y), largest);
+      storePart(out + i, snakeOf(value, y, loadPart(inverseBeta + i, rest)), rest);
+    }
+    if (largestLane(largest) <= 8192.0f) continue;
+    for (i = begin; i < end; i++) {  // beyond the range of the reduction
+      const float y = x[i] * alpha[i], sine = (float)sin((double)y);
+      out[i] = x[i] + sine * sine * inverseBeta[i];
+    }
+  }
+}
+
 void siluMulKernel(const float* gate, const float* up, int64_t n, float* out) {
   int64_t i = 0;
   for (; i + W <= n; i += W) store(out + i, mul(siluOf(load(gate + i)), load(up + i)));

@@ -1,10 +1,11 @@
 export * from "./errors.js";
 export * from "./weight.js";
 export { isNode, nodeBuiltin } from "./platform.js";
-export { Runtime, type KvCache, type Vector } from "./runtime.js";
+export { Runtime, type KvCache, type StreamState, type Vector } from "./runtime.js";
 export { Embedding, LinearLayer, QuantizedLinear, StandardLinear, forwardTogether } from "./linear.js";
 export { addLayerNorm, addRmsNorm, layerNorm, rmsNorm } from "./ops/norm.js";
-export { add, gelu, siluMul } from "./ops/elementwise.js";
+export { add, addScaled, gelu, siluMul, snake } from "./ops/elementwise.js";
+export { causalConv1d, depthwiseCausalConv1d, type CausalConvOptions } from "./ops/causal-conv.js";
 export {
   blockAttention,
   cachedAttention,
@@ -22,6 +23,7 @@ export {
   type BackendName,
   type SelectedDevice,
 } from "./backends/select.js";
+export { describeBackend, type BackendDescription } from "./backends/describe.js";
 export * from "./formats/index.js";
 export * from "./quantize/index.js";
 export { setWasmAssetPath } from "./backends/wasm/assets.js";

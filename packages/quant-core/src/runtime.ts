@@ -15,6 +15,13 @@ export interface KvCache {
   readonly shape: KvCacheShape;
 }
 
+/** The last rows of a signal `[rows, channels]` in a device's memory: what a causal convolution carries between pieces. */
+export interface StreamState {
+  readonly data: unknown;
+  readonly rows: number;
+  readonly channels: number;
+}
+
 /**
  * A device in use by one model: what it uploaded is released together. Ops are plain functions on tfjs tensors; they
  * work inside `run`, which makes the device's backend the active one.
@@ -28,6 +35,7 @@ export class Runtime {
   /** Prepared weights by the bytes they came from: a tied embedding and head share one copy. */
   readonly #preparedFrom = new WeakMap<Uint8Array, unknown>();
   readonly #caches = new Set<KvCache>();
+  readonly #streams = new Set<StreamState>();
 
   constructor(device: Device, precision: Precision) {
     registerOps(device);
@@ -83,12 +91,51 @@ export class Runtime {
     if (this.#caches.delete(cache)) this.device.releaseKvCache(cache.data);
   }
 
+  /**
+   * Forgets the first `count` positions of a cache: what was at position p is at p − count now, so that a stream with
+   * limited attention goes on in a finite cache.
+   * @throws ConfigError if the cache has fewer positions
+   */
+  dropCached(cache: KvCache, count: number): void {
+    const { capacity } = cache.shape;
+    if (!Number.isInteger(count) || count < 0 || count > capacity) {
+      throw new ConfigError(`${count} positions cannot be dropped from a cache of ${capacity}`);
+    }
+    if (count > 0) this.device.dropCached(cache.data, count);
+  }
+
+  /** The state of a stream that has seen nothing: zeros. No rows is a state too, that of a kernel of one tap. */
+  createStreamState(rows: number, channels: number): StreamState {
+    if (!Number.isSafeInteger(rows * channels) || rows < 0 || channels < 1) {
+      throw new ConfigError(`a stream state of [${rows}, ${channels}] has no size`);
+    }
+    const state = { data: this.device.uploadVector(new Float32Array(rows * channels)), rows, channels };
+    this.#streams.add(state);
+    return state;
+  }
+
+  /** As if the rows of the tensor `[rows, channels]` had been seen last, or (null) nothing yet. */
+  setStreamState(state: StreamState, values: Tensor2D | null): void {
+    if (values !== null && (values.shape[0] !== state.rows || values.shape[1] !== state.channels)) {
+      throw new ConfigError(
+        `a stream state of [${state.rows}, ${state.channels}] cannot take [${values.shape.join(", ")}]`,
+      );
+    }
+    this.device.assignVector(state.data, values === null ? null : this.device.read(values));
+  }
+
+  releaseStreamState(state: StreamState): void {
+    if (this.#streams.delete(state)) this.device.releaseVector(state.data);
+  }
+
   dispose(): void {
     for (const vector of this.#vectors) this.device.releaseVector(vector);
     for (const weight of this.#weights) this.device.releaseWeight(weight);
     for (const cache of this.#caches) this.device.releaseKvCache(cache.data);
+    for (const state of this.#streams) this.device.releaseVector(state.data);
     this.#vectors.clear();
     this.#weights.clear();
     this.#caches.clear();
+    this.#streams.clear();
   }
 }

@@ -13,6 +13,17 @@ export {
   type ScoreOptions,
   type TranscriptScore,
 } from "./scoring/error-rates.js";
+export { detectLanguage, type NormalizedLanguage } from "./speech/language.js";
+export {
+  normalizeForSpeech,
+  type DictionaryEntry,
+  type NormalizeOptions,
+  type SpokenText,
+} from "./speech/normalizer.js";
+export { MAX_PAUSE_SECONDS, parsePauses, PauseMarkupError, type PausePart } from "./speech/pauses.js";
+export type { RuleKind, SpokenSpan } from "./speech/scanner.js";
+export { splitSentences, type SentenceChunk, type SplitOptions } from "./speech/sentences.js";
+export { isSpeakable } from "./speech/speakable.js";
 export {
   toCsv,
   toJsonSegments,

@@ -1,3 +1,4 @@
+import { LinkedAbort } from "@voxquant/nn";
 import { ConfigError } from "@voxquant/quant-core";
 import type {
   AsrModel,
@@ -7,7 +8,6 @@ import type {
   StreamOptions,
   TranscribeOptions,
 } from "../asr-model.js";
-import { LinkedAbort } from "../linked-abort.js";
 import { partialTranscripts } from "../partial-transcripts.js";
 import type { Transcript } from "../transcript.js";
 import { transcribe, type ModelFacts } from "../transcriber.js";

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "../attention.h"
+#include "../causal_conv.h"
 #include "../conv.h"
 #include "../dispatch.h"
 #include "../elementwise.h"
@@ -126,7 +127,7 @@ void checkRowsAlone(const std::string& level, const Matrix& m) {
   }
 }
 
-void checkAttention(const std::string& level, int64_t heads, int64_t kvHeads, int64_t headDim, int64_t before, int64_t rows, bool half) {
+void checkAttention(const std::string& level, int64_t heads, int64_t kvHeads, int64_t headDim, int64_t before, int64_t rows, bool half, int64_t window) {
   const int64_t capacity = before + rows + 3;
   std::vector<float> keys = randoms(kvHeads * capacity * headDim), values = randoms(kvHeads * capacity * headDim);
   std::vector<uint16_t> halfKeys(keys.size()), halfValues(values.size());
@@ -146,7 +147,7 @@ void checkAttention(const std::string& level, int64_t heads, int64_t kvHeads, in
   segment.position = before;
   segment.capacity = capacity;
   const float scale = 1.0f / sqrtf((float)headDim);
-  cachedAttention(q.data(), k.data(), v.data(), &segment, 1, heads, kvHeads, headDim, scale, got.data());
+  cachedAttention(q.data(), k.data(), v.data(), &segment, 1, heads, kvHeads, headDim, scale, got.data(), window);
   std::vector<double> wanted(got.size()), limit(got.size(), half ? 2e-3 : 4e-5);
   for (int64_t r = 0; r < rows; r++)
     for (int64_t h = 0; h < heads; h++) {
@@ -156,7 +157,8 @@ void checkAttention(const std::string& level, int64_t heads, int64_t kvHeads, in
       auto element = [&](const std::vector<float>& cache, const std::vector<float>& fresh, int64_t t, int64_t i) {
         return (double)(t < before ? cache[(size_t)((kv * capacity + t) * headDim + i)] : fresh[(size_t)(((t - before) * kvHeads + kv) * headDim + i)]);
       };
-      for (int64_t t = 0; t <= before + r; t++) {
+      const int64_t first = window > before + r ? 0 : before + r - window + 1;
+      for (int64_t t = first; t <= before + r; t++) {
         double dot = 0;
         for (int64_t i = 0; i < headDim; i++) dot += q[(size_t)((r * heads + h) * headDim + i)] * element(keys, k, t, i);
         scores.push_back(exp(dot * scale));
@@ -164,11 +166,11 @@ void checkAttention(const std::string& level, int64_t heads, int64_t kvHeads, in
       }
       for (int64_t i = 0; i < headDim; i++) {
         double sum = 0;
-        for (size_t t = 0; t < scores.size(); t++) sum += scores[t] / total * element(values, v, (int64_t)t, i);
+        for (size_t t = 0; t < scores.size(); t++) sum += scores[t] / total * element(values, v, first + (int64_t)t, i);
         wanted[(size_t)((r * heads + h) * headDim + i)] = sum;
       }
     }
-  expectClose(level + " attention rows " + std::to_string(rows) + " after " + std::to_string(before) + (half ? " f16" : " f32"), got, wanted, limit);
+  expectClose(level + " attention rows " + std::to_string(rows) + " after " + std::to_string(before) + (half ? " f16" : " f32") + " window " + std::to_string(window), got, wanted, limit);
 }
 
 void checkElementwise(const std::string& level) {
@@ -250,6 +252,53 @@ void checkConv(const std::string& level, int32_t dtype, bool fast) {
   expectClose(level + " conv2d type " + std::to_string(dtype) + (fast ? " fast" : " exact"), got, wanted, limit);
 }
 
+void checkCausalConv(const std::string& level, int32_t dtype, bool fast, int64_t rows, int64_t channels) {
+  const CausalConv conv = {rows, channels, 3, 2, kActNone};
+  const int64_t before = conv.before(), outs = 29, depth = conv.kernel * channels;
+  const Matrix m = randomMatrix(dtype, outs, depth);
+  const std::vector<float> signal = randoms((before + rows) * channels), bias = randoms(outs), residual = randoms(rows * outs);
+  std::vector<float> history(signal.begin(), signal.begin() + before * channels), got((size_t)(rows * outs));
+  causalConv1d(signal.data() + before * channels, conv, m.weight, bias.data(), history.data(), residual.data(), got.data(), fast);
+  std::vector<double> wanted(got.size()), limit(got.size());
+  for (int64_t t = 0; t < rows; t++)
+    for (int64_t o = 0; o < outs; o++) {
+      double sum = (double)bias[(size_t)o] + residual[(size_t)(t * outs + o)], size = fabs(sum);
+      for (int64_t i = 0; i < depth; i++) {
+        const double p = (double)m.values[(size_t)(o * depth + i)] * signal[(size_t)((t + i / channels * conv.dilation) * channels + i % channels)];
+        sum += p;
+        size += fabs(p);
+      }
+      wanted[(size_t)(t * outs + o)] = sum;
+      limit[(size_t)(t * outs + o)] = size * (fast ? 1.0 / 120 : 4e-6);
+    }
+  const std::string what = level + " causalConv1d type " + std::to_string(dtype) + " rows " + std::to_string(rows) + (fast ? " fast" : " exact");
+  expectClose(what, got, wanted, limit);
+  const std::vector<double> last(signal.end() - before * channels, signal.end()), zero((size_t)(before * channels), 0.0);
+  expectClose(what + " history", history, last, zero);
+}
+
+void checkSignal(const std::string& level) {
+  const int64_t rows = 11, channels = 37, kernel = 7;
+  const std::vector<float> x = randoms(rows * channels, 4.0f), y = randoms(rows * channels), weight = randoms(kernel * channels), bias = randoms(channels);
+  std::vector<float> history((size_t)((kernel - 1) * channels), 0.0f), out(x.size());
+  std::vector<double> wanted(x.size()), limit(x.size(), 2e-5);
+  depthwiseCausalConv1d(x.data(), rows, channels, kernel, weight.data(), bias.data(), history.data(), out.data());
+  for (int64_t i = 0; i < rows * channels; i++) {
+    double sum = bias[(size_t)(i % channels)];
+    for (int64_t k = 0; k < kernel; k++) {
+      const int64_t at = i - (kernel - 1 - k) * channels;
+      if (at >= 0) sum += (double)weight[(size_t)(k * channels + i % channels)] * x[(size_t)at];
+    }
+    wanted[(size_t)i] = sum;
+  }
+  expectClose(level + " depthwiseCausalConv1d", out, wanted, limit);
+  isa().snake(x.data(), weight.data(), bias.data(), channels, out.data());
+  for (int64_t i = 0; i < channels; i++) wanted[(size_t)i] = x[(size_t)i] + pow(sin((double)x[(size_t)i] * weight[(size_t)i]), 2) * bias[(size_t)i];
+  isa().addScaled(x.data() + channels, y.data(), bias.data(), channels, out.data() + channels);
+  for (int64_t i = 0; i < channels; i++) wanted[(size_t)(channels + i)] = x[(size_t)(channels + i)] + (double)bias[(size_t)i] * y[(size_t)i];
+  expectClose(level + " snake, addScaled", out, wanted, limit);
+}
+
 void checkVectors(const std::string& level, const char* path) {
   FILE* file = fopen(path, "rb");
   if (!file) {
@@ -311,10 +360,17 @@ int main(int argc, char** argv) {
       }
       for (bool half : {false, true})
         for (int64_t rows : {1, 2, 13})
-          for (int64_t cached : {0, 70, 200}) checkAttention(level->name, 6, 2, 32, cached, rows, half);
+          for (int64_t cached : {0, 70, 200})
+            for (int64_t window : {(int64_t)7, INT64_MAX}) checkAttention(level->name, 6, 2, 32, cached, rows, half, window);
       checkElementwise(level->name);
       for (int32_t dtype : {F32, F16, BF16})
         for (bool fast : {false, true}) checkConv(level->name, dtype, fast);
+      for (int32_t dtype : {F32, F16, BF16, Q8_0})
+        for (bool fast : {false, true})
+          for (int64_t rows : {1, 5, 70})
+            for (int64_t channels : {32, 33})
+              if (channels == 32 || dtype != Q8_0) checkCausalConv(level->name, dtype, fast, rows, channels);
+      checkSignal(level->name);
       if (argc > 1) checkVectors(level->name, argv[1]);
     }
     if (namesOnly) printf("%s\n", level->name);

@@ -140,12 +140,16 @@ export function hostBackend(name: string, freeMemory?: (array: Float32Array) => 
 export function hostDevice(
   name: string,
   freeMemory?: (array: Float32Array) => void,
-): Pick<Device<Float32Array>, "name" | "uploadVector" | "releaseVector" | "read" | "allocate"> {
+): Pick<
+  Device<Float32Array>,
+  "name" | "uploadVector" | "releaseVector" | "assignVector" | "read" | "allocate"
+> {
   const backend = hostBackend(name, freeMemory);
   return {
     name,
     uploadVector: (values) => values,
     releaseVector: () => undefined,
+    assignVector: (vector, values) => void (values === null ? vector.fill(0) : vector.set(values)),
     read: (tensor) => backend.values(tensor),
     allocate: (shape) => backend.allocate(shape),
   };

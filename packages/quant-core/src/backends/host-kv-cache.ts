@@ -32,3 +32,12 @@ function create<A extends Float32Array | Uint16Array>(
     memory,
   };
 }
+
+/** Moves the positions from `count` on to the front. */
+export function dropFromHostKvCache(cache: HostKvCache | HostKvCache<Uint16Array>, count: number): void {
+  const { kvHeads, capacity, headDim } = cache;
+  const head = capacity * headDim;
+  for (const part of [...cache.keys, ...cache.values]) {
+    for (let h = 0; h < kvHeads; h++) part.copyWithin(h * head, h * head + count * headDim, (h + 1) * head);
+  }
+}

@@ -10,7 +10,10 @@ export type ModelSource = string | URL | Blob | ArrayBuffer | Uint8Array;
 /** The files of one local folder or below one URL. */
 export interface SourceFolder {
   readonly location: string;
-  /** @returns null if there is no such file */
+  /**
+   * @param name of a file in it, or below it: segments separated by `/`, checked by the caller
+   * @returns null if there is no such file
+   */
   open(name: string): Promise<ByteSource | null>;
   /** Names of its files, null where they cannot be listed. */
   list(): string[] | null;
@@ -93,7 +96,7 @@ class UrlFolder implements SourceFolder {
 
   open(name: string): Promise<ByteSource | null> {
     const url = new URL(this.#base);
-    url.pathname += encodeURIComponent(name);
+    url.pathname += name.split("/").map(encodeURIComponent).join("/");
     return UrlSource.open(url, this.#options);
   }
 
@@ -112,4 +115,13 @@ export function plainFileName(name: string, givenBy: string): string {
   throw new FormatError(
     `${givenBy}: names the file ${quoted(name)}, expected a plain file name in the same folder`,
   );
+}
+
+/**
+ * Checks the path of a model's file, relative to the model: plain file names separated by `/`.
+ * @throws FormatError if it leads elsewhere
+ */
+export function plainPath(path: string, givenBy: string): string {
+  for (const segment of path.split("/")) plainFileName(segment, givenBy);
+  return path;
 }

@@ -7,8 +7,10 @@ export {
   type MetadataValue,
   type TensorInfo,
 } from "./checkpoint.js";
+export { deriveTensors, type DerivedTensor } from "./derived.js";
 export { decodeToF32 } from "./dense.js";
 export type { ModelSource } from "./folder.js";
+export { chooseGguf, type DecoderWeights, type FolderWeights, type GgufChoice } from "./gguf-choice.js";
 export { parseGgufHeader, type GgufHeader, type GgufTensorInfo } from "./gguf.js";
 export type { GgufScalarType, GgufValueType } from "./gguf-values.js";
 export {
@@ -31,7 +33,26 @@ export {
   halvesToFloats,
 } from "./half.js";
 export { inspectCheckpoint, type InspectedMetadata, type Inspection, type TypeTotals } from "./inspect.js";
+export { layerCheckpoints } from "./layered.js";
+export { estimateMemory, formatBytes, requireMemory, type MemoryEstimate } from "./memory.js";
+export {
+  detectModelFamily,
+  familyOfArchitecture,
+  familyOfCheckpoint,
+  familyOfTensors,
+  type ModelFamily,
+} from "./model-family.js";
 export { EMBEDDED_FILE_PREFIX, openModelFiles, type ModelFiles } from "./model-files.js";
+export {
+  describeSource,
+  hasSafetensors,
+  listGgufs,
+  locateModel,
+  parseJsonObject,
+  resolveInFolder,
+  type ModelPlace,
+} from "./model-folder.js";
+export { observeReads, type ReadObserver } from "./observed.js";
 export { openCheckpoint, type OpenOptions } from "./open.js";
 export { parseSafetensorsHeader, type SafetensorsHeader } from "./safetensors.js";
 export { writeSafetensors, type SafetensorsTensor } from "./safetensors-writer.js";

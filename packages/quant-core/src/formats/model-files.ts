@@ -1,7 +1,7 @@
 import { FormatError } from "../errors.js";
 import type { ByteSource } from "./byte-source.js";
 import type { Checkpoint } from "./checkpoint.js";
-import { locate, plainFileName, type ModelSource } from "./folder.js";
+import { locate, plainPath, type ModelSource } from "./folder.js";
 import type { UrlOptions } from "./url-source.js";
 
 /** The small text files of a model: config.json, vocab.json, merges.txt and the like. */
@@ -9,7 +9,7 @@ export interface ModelFiles {
   /** Path, URL or description, for messages. */
   readonly location: string;
   /**
-   * The content of a file, null if the model does not have it.
+   * The content of a file, null if the model does not have it. A file of a sub-folder is named `folder/name`.
    * @throws ResourceError if it cannot be read, FormatError if it is not UTF-8 text
    */
   readText(name: string): Promise<string | null>;
@@ -35,7 +35,7 @@ export async function openModelFiles(
   return {
     location: located.folder?.location ?? "the given data",
     readText: async (name) => {
-      plainFileName(name, "the model");
+      plainPath(name, "the model");
       const embedded = checkpoint?.metadata.get(EMBEDDED_FILE_PREFIX + name);
       if (typeof embedded === "string") return embedded;
       const file = (await located.folder?.open(name)) ?? null;

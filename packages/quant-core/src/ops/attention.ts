@@ -45,7 +45,8 @@ export interface SequenceRows {
  * Causal grouped-query attention of several sequences in one pass: appends k and v to each sequence's cache at `layer`,
  * then each row sees its sequence up to itself. q `[rows, heads · headDim]`, k and v `[rows, kvHeads · headDim]`,
  * result like q.
- * @throws ConfigError if a cache is too small
+ * @param window most positions that a row sees, itself included; all without it
+ * @throws ConfigError if a cache is too small or the window is not a positive integer
  */
 export function cachedAttention(
   q: Tensor2D,
@@ -55,14 +56,23 @@ export function cachedAttention(
   layer: number,
   heads: number,
   scale: number,
+  window?: number,
 ): Tensor2D {
   requireSameShape("cachedAttention", k, v);
+  if (window !== undefined && !(Number.isInteger(window) && window > 0)) {
+    throw new ConfigError(`cachedAttention: a window of ${window} is not a positive number of positions`);
+  }
   for (const { cache } of sequences) {
     requireLastDim("cachedAttention", q, heads * cache.shape.headDim);
     requireLastDim("cachedAttention", k, cache.shape.kvHeads * cache.shape.headDim);
   }
   const segments = attentionSegments(sequences, q.shape[0]);
-  return runOp<Tensor2D>("VoxCachedAttention", { q, k, v }, { segments, layer, heads, scale });
+  const capacity = Math.max(1, ...sequences.map(({ cache }) => cache.shape.capacity));
+  return runOp<Tensor2D>(
+    "VoxCachedAttention",
+    { q, k, v },
+    { segments, layer, heads, scale, window: Math.min(window ?? capacity, capacity) },
+  );
 }
 
 /** Sequences as the kernels take them. @throws ConfigError if a cache is too small, or rows lie outside `0…rows` */

@@ -33,6 +33,16 @@ export interface Conv2dGeometry {
   readonly layout: "nhwc" | "nwch";
 }
 
+/** A causal convolution of stride 1 over the rows of a signal `[rows, inChannels]`. */
+export interface CausalConvGeometry {
+  readonly rows: number;
+  readonly inChannels: number;
+  readonly kernel: number;
+  /** Rows between two taps. */
+  readonly dilation: number;
+  readonly activation: Activation;
+}
+
 /** Sizes of a key-value cache: one per sequence, all layers. */
 export interface KvCacheShape {
   readonly layers: number;
@@ -111,7 +121,8 @@ export interface Kernels<F, W, C> {
   /**
    * Causal grouped-query attention with caches. Writes the segment's keys and values `[rows, kvHeads · headDim]` at
    * `position…position+count-1` of each cache's `layer`, then row r of a segment attends to cached positions
-   * `0…position + r - start`. q, out `[rows, heads · headDim]`; query head h uses kv head `floor(h · kvHeads / heads)`.
+   * `0…position + r - start`, of these the last `window`. q, out `[rows, heads · headDim]`; query head h uses kv head
+   * `floor(h · kvHeads / heads)`.
    */
   cachedAttention(
     q: F,
@@ -121,6 +132,7 @@ export interface Kernels<F, W, C> {
     layer: number,
     heads: number,
     scale: number,
+    window: number,
     out: F,
   ): void;
   /** Bidirectional attention inside blocks: rows `[offsets[b], offsets[b+1])` see each other. q, k, v, out `[rows, heads · headDim]`. */
@@ -141,6 +153,36 @@ export interface Kernels<F, W, C> {
   gelu(x: F, out: F): void;
   /** Convolution with weight `[outChannels, inChannels · kh · kw]` (source order in, kh, kw; 4-D source shape allowed), bias and activation. */
   conv2d(x: F, geometry: Conv2dGeometry, weight: W, bias: F | null, out: F, precision: Precision): void;
+  /**
+   * `out[t] = act(bias + Σ_k weight[:, k] · s[t − (kernel−1−k)·dilation]) + residual[t]`, where s is x after the rows of
+   * `history` `[(kernel−1)·dilation, inChannels]` (null: zeros), which is then overwritten with the last rows of s.
+   * weight `[out, kernel · inChannels]`, oldest tap first; residual (null: none), out `[rows, out]`.
+   */
+  causalConv1d(
+    x: F,
+    geometry: CausalConvGeometry,
+    weight: W,
+    bias: F | null,
+    history: F | null,
+    residual: F | null,
+    out: F,
+    precision: Precision,
+  ): void;
+  /** The same for each channel alone, dilation 1, no activation. weight `[kernel, channels]`; x, out `[rows, channels]`. */
+  depthwiseCausalConv1d(
+    x: F,
+    rows: number,
+    channels: number,
+    kernel: number,
+    weight: F,
+    bias: F,
+    history: F | null,
+    out: F,
+  ): void;
+  /** `out = x + sin²(x · alpha) · inverseBeta`, alpha and inverseBeta per channel; x, out `[rows, channels]`. */
+  snake(x: F, alpha: F, inverseBeta: F, channels: number, out: F): void;
+  /** `out = x + scale · y`, scale per channel; x, y, out `[rows, channels]`. */
+  addScaled(x: F, y: F, scale: F, channels: number, out: F): void;
 }
 
 /** Kernels that do the work of several, for backends where a call costs more than its small kernels. */
@@ -175,12 +217,16 @@ export interface Device<F = unknown, W = unknown, C = unknown> {
   /** Copies a parameter vector (norm gain, bias) into the device's memory for the life of a layer. */
   uploadVector(values: Float32Array): F;
   releaseVector(vector: F): void;
+  /** Overwrites an uploaded vector with as many values of the device's, or (null) with zeros. */
+  assignVector(vector: F, values: F | null): void;
   /** Makes a weight usable by the kernels: in place where possible. @throws UnsupportedError for a dtype without kernels, BackendError when memory is out. */
   prepareWeight(weight: Weight): W;
   releaseWeight(weight: W): void;
   /** With precision `fast`, keys and values may be held in float16. */
   createKvCache(shape: KvCacheShape, precision?: Precision): C;
   releaseKvCache(cache: C): void;
+  /** Moves the positions from `count` on to the front, in all layers and heads. */
+  dropCached(cache: C, count: number): void;
   /** The float data of a tfjs tensor of this backend. */
   read(tensor: TensorInfo): F;
   /** A new float32 tensor with uninitialised content and its data. */

@@ -1,82 +1,21 @@
 import { setBackend, slice, tensor2d, tensor4d, type Tensor } from "@tensorflow/tfjs-core";
 import { createReferenceDevice } from "../backends/reference/device.js";
-import { BACKENDS, selectDevice, type BackendName } from "../backends/select.js";
-import { BackendError, ConfigError, FormatError } from "../errors.js";
+import { ConfigError, FormatError } from "../errors.js";
 import { Embedding, forwardTogether, LinearLayer, QuantizedLinear, StandardLinear } from "../linear.js";
-import { quantizeRows } from "../quantize/index.js";
 import { Runtime, type Vector } from "../runtime.js";
-import { GGML_TYPES, type GgmlType, type Weight } from "../weight.js";
+import { GGML_TYPES, type GgmlType } from "../weight.js";
 import { blockAttention, cachedAttention, headNormRope } from "./attention.js";
 import { conv2d } from "./conv2d.js";
 import { add, gelu, siluMul } from "./elementwise.js";
-import type { Device } from "./kernels.js";
 import { addLayerNorm, addRmsNorm, layerNorm, rmsNorm } from "./norm.js";
+import { devicesForTests, gaussian, makeWeight, relativeError, values } from "./testing.js";
+
+const devices = await devicesForTests();
 
 const WEIGHT_TYPES = [
   ...(["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"] as const),
   ...(["Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS", "MXFP4", "TQ1_0", "TQ2_0"] as const),
 ] satisfies GgmlType[];
-
-/** Deterministic values, roughly normal. */
-function gaussian(count: number, seed: number, scale = 1): Float32Array {
-  let state = seed;
-  const next = () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 32;
-  return Float32Array.from({ length: count }, () => scale * (next() + next() + next() + next() - 2));
-}
-
-const weights = new Map<string, Weight>();
-
-/** The same object for the same arguments: quantizing is what takes time here. */
-function makeWeight(dtype: GgmlType, shape: number[], seed: number): Weight {
-  const key = `${dtype} ${shape.join()} ${seed}`;
-  let weight = weights.get(key);
-  if (weight === undefined) {
-    const columns = shape.slice(1).reduce((product, dim) => product * dim, 1);
-    const values = gaussian(shape[0]! * columns, seed, 0.5);
-    weight = { name: `${dtype}.weight`, dtype, shape, bytes: quantizeRows(dtype, values, columns) };
-    weights.set(key, weight);
-  }
-  return weight;
-}
-
-/** max |a − b| / RMS(b) */
-function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
-  expect(actual.length).toBe(expected.length);
-  let worst = 0;
-  let squares = 0;
-  for (let i = 0; i < expected.length; i++) {
-    const difference = Math.abs(actual[i]! - expected[i]!);
-    if (!(difference <= worst)) worst = difference;
-    squares += expected[i]! ** 2;
-  }
-  return worst / (Math.sqrt(squares / expected.length) || 1);
-}
-
-async function deviceOf(backend: BackendName): Promise<Device | null> {
-  try {
-    return (await selectDevice(backend)).device;
-  } catch (error) {
-    if (!(error instanceof BackendError)) throw error;
-    process.stderr.write(`ops: backend ${backend} is not tested: ${error.message}\n`);
-    return null;
-  }
-}
-
-const devices = new Map<BackendName, Device>();
-for (const backend of BACKENDS) {
-  const device = backend === "cpu" ? null : await deviceOf(backend);
-  if (device !== null) devices.set(backend, device);
-}
-
-/** Values of the tensors that `body` makes, on `runtime`'s device. */
-function values(runtime: Runtime, body: () => Tensor | Tensor[]): Float32Array[] {
-  const made = runtime.run(body);
-  return [made].flat().map((tensor) => {
-    const copy = Float32Array.from(tensor.dataSync());
-    tensor.dispose();
-    return copy;
-  });
-}
 
 it("has a fast backend to test", () => expect([...devices.keys()]).toContain("wasm"));
 

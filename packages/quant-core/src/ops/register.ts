@@ -1,6 +1,7 @@
 import { getKernel, registerKernel, type NamedAttrMap, type TensorInfo } from "@tensorflow/tfjs-core";
 import type {
   AttentionSegment,
+  CausalConvGeometry,
   Conv2dGeometry,
   DecoderLayerParameters,
   Device,
@@ -38,6 +39,7 @@ export interface CachedAttentionAttributes {
   layer: number;
   heads: number;
   scale: number;
+  window: number;
 }
 
 export interface DecoderLayerAttributes {
@@ -59,6 +61,32 @@ export interface Conv2dAttributes {
   weight: unknown;
   bias: unknown;
   precision: Precision;
+}
+
+export interface CausalConvAttributes {
+  geometry: CausalConvGeometry;
+  outChannels: number;
+  weight: unknown;
+  bias: unknown;
+  history: unknown;
+  precision: Precision;
+}
+
+export interface DepthwiseAttributes {
+  kernel: number;
+  weight: unknown;
+  bias: unknown;
+  history: unknown;
+}
+
+/** Parameters per channel. */
+export interface SnakeAttributes {
+  alpha: unknown;
+  inverseBeta: unknown;
+}
+
+export interface AddScaledAttributes {
+  scale: unknown;
 }
 
 export interface EmbeddingAttributes {
@@ -136,7 +164,7 @@ export function registerOps(device: Device): void {
   );
   register<CachedAttentionAttributes>(
     "VoxCachedAttention",
-    ({ q, k, v }, { segments, layer, heads, scale }) =>
+    ({ q, k, v }, { segments, layer, heads, scale, window }) =>
       sameShape(q!, (out) =>
         kernels.cachedAttention(
           device.read(q!),
@@ -146,6 +174,7 @@ export function registerOps(device: Device): void {
           layer,
           heads,
           scale,
+          window,
           out,
         ),
       ),
@@ -202,4 +231,23 @@ export function registerOps(device: Device): void {
     kernels.conv2d(device.read(x!), geometry, weight, bias, data, precision);
     return tensor;
   });
+  register<CausalConvAttributes>("VoxCausalConv1d", ({ x, residual }, attributes) => {
+    const { geometry, outChannels, weight, bias, history, precision } = attributes;
+    const { tensor, data } = device.allocate([geometry.rows, outChannels]);
+    const added = residual === undefined ? null : device.read(residual);
+    kernels.causalConv1d(device.read(x!), geometry, weight, bias, history, added, data, precision);
+    return tensor;
+  });
+  register<DepthwiseAttributes>("VoxDepthwiseCausalConv1d", ({ x }, { kernel, weight, bias, history }) =>
+    sameShape(x!, (out) => {
+      const [rows, channels] = x!.shape as [number, number];
+      kernels.depthwiseCausalConv1d(device.read(x!), rows, channels, kernel, weight, bias, history, out);
+    }),
+  );
+  register<SnakeAttributes>("VoxSnake", ({ x }, { alpha, inverseBeta }) =>
+    sameShape(x!, (out) => kernels.snake(device.read(x!), alpha, inverseBeta, x!.shape.at(-1)!, out)),
+  );
+  register<AddScaledAttributes>("VoxAddScaled", ({ x, y }, { scale }) =>
+    sameShape(x!, (out) => kernels.addScaled(device.read(x!), device.read(y!), scale, x!.shape.at(-1)!, out)),
+  );
 }

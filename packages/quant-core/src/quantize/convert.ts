@@ -12,6 +12,7 @@ import { fileTypeOf } from "./quantization-type.js";
 import {
   isBlockType,
   planTensors,
+  scopeOf,
   type ForcedTypes,
   type Plan,
   type PlannedTensor,
@@ -82,10 +83,11 @@ export async function quantizeCheckpoint(
   profile: QuantizeProfile,
 ): Promise<QuantizeReport> {
   // Not mapped: pages of a mapping would count as this process's memory.
-  const checkpoint = await openCheckpoint(options.input, {
-    map: false,
-    ...(options.signal && { signal: options.signal }),
-  });
+  const opening = { map: false, ...(options.signal && { signal: options.signal }) };
+  const checkpoint =
+    profile.open === null
+      ? await openCheckpoint(options.input, opening)
+      : await profile.open(options.input, scopeOf(options, profile), opening);
   try {
     refuseOverwritingInput(options, checkpoint);
     return await new Conversion(checkpoint, options, profile).run();
@@ -332,7 +334,7 @@ class Conversion {
   async #metadata(): Promise<Map<string, WritableMetadataValue>> {
     const profile = this.#profile;
     const layout = this.#options.layout === "llama.cpp" ? profile.llamaCpp : null;
-    const isWhole = layout === null && (this.#options.scope ?? profile.defaultScope) === "all";
+    const isWhole = layout === null && scopeOf(this.#options, profile) === "all";
     const entries = new Map<string, WritableMetadataValue>();
     entries.set("general.architecture", layout?.architecture ?? profile.architecture ?? "unknown");
     if (this.#checkpoint.format === "gguf" && layout === null) {

@@ -220,3 +220,40 @@ test("layout llama.cpp: the decoder's tensors under its names", () => {
     "output.weight Q8_0",
   ]);
 });
+
+describe("a profile of its own", () => {
+  const tensors = new Map(
+    ["talker.a.weight", "talker.deep.b.weight", "codec.c.weight"].map((name) => [
+      name,
+      { name, dtype: "BF16", shape: [4, 64], byteLength: 512, file: "m", offset: 0 },
+    ]),
+  );
+  const profile: QuantizeProfile = {
+    ...GENERIC_PROFILE,
+    scopes: new Map([["inner", "talker.deep."]]),
+    typeOf: ({ name }, type, quantizeEmbeddings) =>
+      name.startsWith("codec.") ? null : quantizeEmbeddings ? "F32" : type,
+  };
+  const typesOf = (recipe: Partial<Recipe>) =>
+    planTensors(tensors, { qtype: "q4_0", ...recipe }, profile).tensors.map(({ name, dtype }) => [
+      name,
+      dtype,
+    ]);
+
+  test("its types replace the rules by name, with every scope", () => {
+    const talker = [
+      ["talker.a.weight", "Q4_0"],
+      ["talker.deep.b.weight", "Q4_0"],
+    ];
+    expect(typesOf({})).toEqual([...talker, ["codec.c.weight", "BF16"]]);
+    expect(typesOf({ scope: "talker." })).toEqual(talker);
+    expect(typesOf({ scope: "inner", quantizeEmbeddings: true })).toEqual([["talker.deep.b.weight", "F32"]]);
+    expect(typesOf({ scope: "codec", tensorTypes: [{ pattern: /c\.weight/, type: "Q8_0" }] })).toEqual([
+      ["codec.c.weight", "Q8_0"],
+    ]);
+  });
+
+  test("a scope that matches nothing is answered with the parts", () => {
+    expect(() => typesOf({ scope: "vocoder" })).toThrow(/matches no tensor.*parts are all, inner/);
+  });
+});

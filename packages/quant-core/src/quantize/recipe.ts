@@ -1,6 +1,7 @@
 import { ConfigError } from "../errors.js";
-import type { TensorInfo } from "../formats/checkpoint.js";
+import type { Checkpoint, TensorInfo } from "../formats/checkpoint.js";
 import type { WritableMetadataValue } from "../formats/gguf-writer.js";
+import type { OpenOptions } from "../formats/open.js";
 import { GGML_TYPES, elementCount, isDense, type GgmlType } from "../weight.js";
 import { canDecode } from "./codecs.js";
 import { fittingType, quantizationType } from "./quantization-type.js";
@@ -11,17 +12,27 @@ export interface QuantizeProfile {
   readonly architecture: string | null;
   /** `general.name`; null leaves it as in the input. */
   readonly name: string | null;
-  /** Scope where none is asked for: a prefix of tensor names, or `all`. */
+  /** Scope where none is asked for: a prefix of tensor names, one of `scopes`, or `all`. */
   readonly defaultScope: string;
+  /** Names of the model's parts, as scopes, and the prefixes of their tensors. */
+  readonly scopes: ReadonlyMap<string, string>;
   /** Token and position tables: looked up, not multiplied; quantized on request only. */
   isEmbedding(name: string): boolean;
   /** Norm gains of any rank: never quantized. */
   isNorm(name: string): boolean;
   /** Further matrices that do not bear quantization. */
   isSensitive(name: string): boolean;
+  /**
+   * The family's own choice of a type for each tensor instead of the rules by name below; null keeps the input's. A row
+   * length that does not fit still falls back, and `tensorTypes` still count first.
+   */
+  readonly typeOf:
+    ((tensor: TensorInfo, type: GgmlType, quantizeEmbeddings: boolean) => GgmlType | null) | null;
+  /** Opens a model of several checkpoints as one, for a scope; null: the input is one checkpoint. */
+  readonly open: ((input: string, scope: string, options: OpenOptions) => Promise<Checkpoint>) | null;
   /** A head that the config declares equal to the embedding and that is therefore not written; null if there is none. */
   readonly tiedHead: { readonly head: string; readonly embedding: string } | null;
-  /** Text files of the model that `scope: "all"` embeds where they are there, so that the file is a complete model. */
+  /** Text files of the model (paths in its folder) that `scope: "all"` embeds where they are there, so that the file is a complete model. */
   readonly files: readonly string[];
   /** Further metadata, for every scope. */
   readonly metadata: ReadonlyMap<string, WritableMetadataValue>;
@@ -55,9 +66,12 @@ export const GENERIC_PROFILE: QuantizeProfile = {
   architecture: null,
   name: null,
   defaultScope: "all",
+  scopes: new Map(),
   isEmbedding: (name) => /(^|[._])(embed|token_embd|wte|wpe)/.test(name),
   isNorm: (name) => name.includes("norm"),
   isSensitive: () => false,
+  typeOf: null,
+  open: null,
   tiedHead: null,
   files: MODEL_FILES,
   metadata: new Map(),
@@ -73,7 +87,7 @@ export interface TensorTypeRule {
 export interface Recipe {
   /** A name of `QUANTIZATION_NAMES`. */
   readonly qtype: string;
-  /** Prefix of the names to write, or `all` for every weight of the model; default: the profile's. */
+  /** Prefix of the names to write, a part that the profile names, or `all` for every weight; default: the profile's. */
   readonly scope?: string;
   /** Quantize token embeddings too. Default false. */
   readonly quantizeEmbeddings?: boolean;
@@ -119,7 +133,7 @@ export function planTensors(
   forced: ForcedTypes = new Map(),
 ): Plan {
   const type = quantizationType(recipe.qtype);
-  const scope = recipe.scope ?? profile.defaultScope;
+  const scope = scopeOf(recipe, profile);
   const layout = recipe.layout === "llama.cpp" ? requireLayout(profile) : null;
   const head = profile.tiedHead;
   const isTied = head !== null && tensors.has(head.head) && tensors.has(head.embedding);
@@ -135,7 +149,7 @@ export function planTensors(
       rule?.type ?? wantedType(source, type, scope !== "all" && layout === null, recipe, profile);
     planned.push({ source, name, ...place(source, wanted, forced) });
   }
-  if (planned.length === 0) throw new ConfigError(nothingInScope(tensors, scope));
+  if (planned.length === 0) throw new ConfigError(nothingInScope(tensors, scope, profile));
   return {
     type,
     tensors: planned,
@@ -147,6 +161,12 @@ export function planTensors(
           `no tensor has a name like ${String(pattern)}: nothing became ${unused} by it`,
       ),
   };
+}
+
+/** `all`, or the prefix of the names to write. */
+export function scopeOf(recipe: Recipe, profile: QuantizeProfile): string {
+  const scope = recipe.scope ?? profile.defaultScope;
+  return profile.scopes.get(scope) ?? scope;
 }
 
 function requireLayout(profile: QuantizeProfile): LlamaCppLayout {
@@ -166,6 +186,7 @@ function wantedType(
   profile: QuantizeProfile,
 ): GgmlType | null {
   const { name, shape } = source;
+  if (profile.typeOf !== null) return profile.typeOf(source, type, recipe.quantizeEmbeddings === true);
   if (shape.length < 2) return "F32";
   const isMatrix = isLegacyScope ? shape.length === 2 : true;
   const isEmbedding = profile.isEmbedding(name) && recipe.quantizeEmbeddings !== true;
@@ -221,11 +242,17 @@ export function isBlockType(dtype: string): dtype is GgmlType {
 
 const LISTED_PREFIXES = 8;
 
-function nothingInScope(tensors: ReadonlyMap<string, TensorInfo>, scope: string): string {
+function nothingInScope(
+  tensors: ReadonlyMap<string, TensorInfo>,
+  scope: string,
+  profile: QuantizeProfile,
+): string {
   const prefixes = new Set<string>();
   for (const name of tensors.keys()) prefixes.add(name.split(".").slice(0, 2).join(".") + ".");
   const listed = [...prefixes].slice(0, LISTED_PREFIXES).map((prefix) => JSON.stringify(prefix));
   const some =
     listed.length === 0 ? "the checkpoint has no tensors" : `names begin with ${listed.join(", ")}`;
-  return `scope ${JSON.stringify(scope)} matches no tensor; ${some}${prefixes.size > LISTED_PREFIXES ? ", …" : ""}`;
+  const parts =
+    profile.scopes.size === 0 ? "" : `; parts are ${["all", ...profile.scopes.keys()].join(", ")}`;
+  return `scope ${JSON.stringify(scope)} matches no tensor; ${some}${prefixes.size > LISTED_PREFIXES ? ", …" : ""}${parts}`;
 }

@@ -97,6 +97,7 @@ export interface NativeAddon {
     kvHeads: number,
     headDim: number,
     scale: number,
+    window: number,
     out: Float32Array,
   ): void;
   /** `weights`: query, key, value, output, gate, up, down; `norms`: of queries, of keys, before the MLP, of the result. */
@@ -141,6 +142,40 @@ export interface NativeAddon {
     out: Float32Array,
     fast: boolean,
   ): void;
+
+  /** `activation` as in `conv2d`. `history` is overwritten with the last rows seen. */
+  causalConv1d(
+    x: Float32Array,
+    rows: number,
+    inChannels: number,
+    kernel: number,
+    dilation: number,
+    activation: number,
+    weight: WeightHandle,
+    bias: Float32Array | null,
+    history: Float32Array | null,
+    residual: Float32Array | null,
+    out: Float32Array,
+    fast: boolean,
+  ): void;
+  depthwiseCausalConv1d(
+    x: Float32Array,
+    rows: number,
+    channels: number,
+    kernel: number,
+    weight: Float32Array,
+    bias: Float32Array,
+    history: Float32Array | null,
+    out: Float32Array,
+  ): void;
+  snake(
+    x: Float32Array,
+    alpha: Float32Array,
+    inverseBeta: Float32Array,
+    channels: number,
+    out: Float32Array,
+  ): void;
+  addScaled(x: Float32Array, y: Float32Array, scale: Float32Array, channels: number, out: Float32Array): void;
 
   /** Encodes rows with all cores; importance: mean square of each input column. Resolves to the first row whose scale overflowed, or -1. */
   quantizeRows(

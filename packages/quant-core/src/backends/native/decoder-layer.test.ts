@@ -76,7 +76,7 @@ function composed(
   const [rotatedQ, rotatedK, mixed] = [q!.slice(), k!.slice(), q!.slice()];
   kernels.headNormRope(q!, layer.queryNorm, positions, heads, headDim, eps, theta, rotatedQ);
   kernels.headNormRope(k!, layer.keyNorm, positions, kvHeads, headDim, eps, theta, rotatedK);
-  kernels.cachedAttention(rotatedQ, rotatedK, v!, segments, LAYER, heads, layer.scale, mixed);
+  kernels.cachedAttention(rotatedQ, rotatedK, v!, segments, LAYER, heads, layer.scale, CAPACITY, mixed);
   const [projected] = linear(mixed, [layer.output]);
   const [middle, forMlp, sum, out] = [make(hidden), make(hidden), make(hidden), make(hidden)];
   kernels.addRmsNorm(x, projected!, layer.mlpNorm, eps, hidden, middle, forMlp);
@@ -152,7 +152,17 @@ describe("a float16 cache", () => {
       const kernels = createNativeKernels(addon!);
       const [full, half] = [createHostKvCache(shape), createHalfKvCache(shape)].map((cache) => {
         const out = new Float32Array(q.length);
-        kernels.cachedAttention(q, k, v, [{ cache, start: 0, count, position: 0 }], 0, heads, 0.2, out);
+        kernels.cachedAttention(
+          q,
+          k,
+          v,
+          [{ cache, start: 0, count, position: 0 }],
+          0,
+          heads,
+          0.2,
+          CAPACITY,
+          out,
+        );
         return out;
       });
       let worst = 0;
@@ -170,7 +180,7 @@ describe("a float16 cache", () => {
       const cache = createHalfKvCache(shape);
       const out = new Float32Array(2);
       const segments = [{ cache, start: 0, count: 1, position: 0 }];
-      createNativeKernels(addon!).cachedAttention(huge, huge, huge, segments, 0, 1, 1, out);
+      createNativeKernels(addon!).cachedAttention(huge, huge, huge, segments, 0, 1, 1, 1, out);
       expect([...cache.memory]).toEqual([0x7bff, 0xfbff, 0x7bff, 0xfbff]);
       expect([...out]).toEqual([65504, -65504]);
     });

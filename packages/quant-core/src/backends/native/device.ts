@@ -1,6 +1,6 @@
 import type { Device } from "../../ops/kernels.js";
 import { hostDevice } from "../host-device.js";
-import { createHalfKvCache, createHostKvCache } from "../host-kv-cache.js";
+import { createHalfKvCache, createHostKvCache, dropFromHostKvCache } from "../host-kv-cache.js";
 import type { NativeAddon } from "./addon.js";
 import {
   createFusedKernels,
@@ -22,5 +22,6 @@ export function createNativeDevice(addon: NativeAddon): Device<Float32Array, Nat
     createKvCache: (shape, precision) =>
       precision === "fast" ? createHalfKvCache(shape) : createHostKvCache(shape),
     releaseKvCache: (cache) => addon.freeMemory(cache.memory),
+    dropCached: dropFromHostKvCache,
   };
 }

@@ -98,11 +98,12 @@ export function createNativeKernels(addon: NativeAddon): Kernels<Float32Array, N
     headNormRope(x, gamma, positions, heads, headDim, eps, theta, out) {
       addon.headNormRope(x, gamma, positions, heads, headDim, eps, theta, out);
     },
-    cachedAttention(q, k, v, segments, layer, heads, scale, out) {
+    cachedAttention(q, k, v, segments, layer, heads, scale, window, out) {
       const shape = segments[0]?.cache;
       if (shape === undefined) return;
+      const { kvHeads, headDim } = shape;
       const { keys, values, numbers } = cachesOf(segments, layer);
-      addon.cachedAttention(q, k, v, keys, values, numbers, heads, shape.kvHeads, shape.headDim, scale, out);
+      addon.cachedAttention(q, k, v, keys, values, numbers, heads, kvHeads, headDim, scale, window, out);
     },
     blockAttention(q, k, v, offsets, heads, headDim, scale, out) {
       addon.blockAttention(q, k, v, offsets, heads, headDim, scale, out);
@@ -125,6 +126,35 @@ export function createNativeKernels(addon: NativeAddon): Kernels<Float32Array, N
         layout === "nhwc" ? 1 : 0,
       );
       guarded(() => addon.conv2d(x, numbers, weight.handle, bias, out, precision === "fast"));
+    },
+    causalConv1d(x, geometry, weight, bias, history, residual, out, precision) {
+      const { rows, inChannels, kernel, dilation } = geometry;
+      const activation = ACTIVATION_CODES[geometry.activation];
+      guarded(() =>
+        addon.causalConv1d(
+          x,
+          rows,
+          inChannels,
+          kernel,
+          dilation,
+          activation,
+          weight.handle,
+          bias,
+          history,
+          residual,
+          out,
+          precision === "fast",
+        ),
+      );
+    },
+    depthwiseCausalConv1d(x, rows, channels, kernel, weight, bias, history, out) {
+      addon.depthwiseCausalConv1d(x, rows, channels, kernel, weight, bias, history, out);
+    },
+    snake(x, alpha, inverseBeta, channels, out) {
+      addon.snake(x, alpha, inverseBeta, channels, out);
+    },
+    addScaled(x, y, scale, channels, out) {
+      addon.addScaled(x, y, scale, channels, out);
     },
   };
 }

@@ -125,7 +125,11 @@ describe("cachedAttention", () => {
     { heads: 16, kvHeads: 8, headDim: 128, counts: [33], positions: [0] },
     { heads: 12, kvHeads: 2, headDim: 36, counts: [70, 3], positions: [31, 100] },
     { heads: 7, kvHeads: 3, headDim: 8, counts: [9], positions: [2] },
-  ])("%j", ({ heads, kvHeads, headDim, counts, positions }) => {
+    { heads: 4, kvHeads: 2, headDim: 20, counts: [1, 1, 1], positions: [0, 70, 129], window: 66 },
+    { heads: 12, kvHeads: 2, headDim: 36, counts: [70, 3], positions: [31, 100], window: 17 },
+    { heads: 3, kvHeads: 3, headDim: 16, counts: [100, 40], positions: [80, 0], window: 72 },
+    { heads: 2, kvHeads: 1, headDim: 16, counts: [5, 1], positions: [60, 3], window: 1 },
+  ])("%j", ({ heads, kvHeads, headDim, counts, positions, window = 180 }) => {
     const layer = 1;
     const capacity = 180;
     const rows = counts.reduce((sum, count) => sum + count, 0);
@@ -143,7 +147,7 @@ describe("cachedAttention", () => {
         start += count;
         return segment;
       });
-      kernels.cachedAttention(q, k, v, segments, layer, heads, 1 / sqrt(headDim), out);
+      kernels.cachedAttention(q, k, v, segments, layer, heads, 1 / sqrt(headDim), window, out);
       caches.push(segments[0]!.cache);
     });
     for (const cache of caches) {
@@ -168,6 +172,7 @@ describe("cachedAttention", () => {
         0,
         1,
         1,
+        3,
         q.slice(),
       );
     expect(run).toThrow("needs 4 tokens of a cache of 3");

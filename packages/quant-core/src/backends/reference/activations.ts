@@ -1,6 +1,6 @@
 import type { Activation } from "../../ops/kernels.js";
 
-const { abs, exp, PI, sqrt } = Math;
+const { abs, exp, PI, sin, sqrt } = Math;
 
 /** Error function to double precision: Maclaurin series near zero, continued fraction of erfc beyond. */
 export function erf(x: number): number {
@@ -38,4 +38,27 @@ export function gelu(x: Float32Array, out: Float32Array): void {
 
 export function siluMul(gate: Float32Array, up: Float32Array, out: Float32Array): void {
   for (let i = 0; i < out.length; i++) out[i] = activate(gate[i]!, "silu") * up[i]!;
+}
+
+export function snake(
+  x: Float32Array,
+  alpha: Float32Array,
+  inverseBeta: Float32Array,
+  channels: number,
+  out: Float32Array,
+): void {
+  for (let i = 0; i < out.length; i++) {
+    const c = i % channels;
+    out[i] = x[i]! + sin(x[i]! * alpha[c]!) ** 2 * inverseBeta[c]!;
+  }
+}
+
+export function addScaled(
+  x: Float32Array,
+  y: Float32Array,
+  scale: Float32Array,
+  channels: number,
+  out: Float32Array,
+): void {
+  for (let i = 0; i < out.length; i++) out[i] = x[i]! + scale[i % channels]! * y[i]!;
 }

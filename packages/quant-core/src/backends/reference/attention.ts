@@ -44,6 +44,7 @@ export function cachedAttention(
   layer: number,
   heads: number,
   scale: number,
+  window: number,
   out: Float32Array,
 ): void {
   for (const { cache, start, count, position } of segments) {
@@ -59,10 +60,12 @@ export function cachedAttention(
       }
     }
     for (let r = 0; r < count; r++) {
+      const seen = Math.min(position + r + 1, window);
+      const first = position + r + 1 - seen;
       for (let head = 0; head < heads; head++) {
-        const base = Math.floor((head * kvHeads) / heads) * capacity * headDim;
+        const base = (Math.floor((head * kvHeads) / heads) * capacity + first) * headDim;
         const qBase = ((start + r) * heads + head) * headDim;
-        attend(q, qBase, keys, values, base, headDim, position + r + 1, headDim, scale, out);
+        attend(q, qBase, keys, values, base, headDim, seen, headDim, scale, out);
       }
     }
   }

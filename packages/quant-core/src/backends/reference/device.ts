@@ -1,9 +1,10 @@
 import type { Device, Kernels } from "../../ops/kernels.js";
 import type { Weight } from "../../weight.js";
 import { hostDevice } from "../host-device.js";
-import { createHostKvCache, type HostKvCache } from "../host-kv-cache.js";
-import { gelu, siluMul } from "./activations.js";
+import { createHostKvCache, dropFromHostKvCache, type HostKvCache } from "../host-kv-cache.js";
+import { addScaled, gelu, siluMul, snake } from "./activations.js";
 import { blockAttention, cachedAttention } from "./attention.js";
+import { causalConv1d, depthwiseCausalConv1d } from "./causal-conv.js";
 import { conv2d } from "./conv.js";
 import { embedding, linear, linearArgmax } from "./linear.js";
 import { add, headNormRope, layerNorm, rmsNorm } from "./norms.js";
@@ -33,6 +34,10 @@ export function createReferenceKernels(): Kernels<Float32Array, Weight, HostKvCa
     siluMul,
     gelu,
     conv2d,
+    causalConv1d,
+    depthwiseCausalConv1d,
+    snake,
+    addScaled,
   };
 }
 
@@ -45,5 +50,6 @@ export function createReferenceDevice(): Device<Float32Array, Weight, HostKvCach
     releaseWeight: () => undefined,
     createKvCache: createHostKvCache,
     releaseKvCache: () => undefined,
+    dropCached: dropFromHostKvCache,
   };
 }

@@ -16,7 +16,7 @@ import { convOutputSize } from "../../ops/conv2d.js";
 import type { Conv2dGeometry, Device, Kernels } from "../../ops/kernels.js";
 import { dequantize } from "../../quantize/dequantize.js";
 import { elementCount, isDense, type Weight } from "../../weight.js";
-import { createHostKvCache, type HostKvCache } from "../host-kv-cache.js";
+import { createHostKvCache, dropFromHostKvCache, type HostKvCache } from "../host-kv-cache.js";
 import { activate } from "../reference/activations.js";
 import { createReferenceKernels } from "../reference/device.js";
 import { matrixShape } from "../reference/linear.js";
@@ -74,10 +74,12 @@ export async function createTensorflowDevice(): Promise<Device> {
     kernels: createKernels(),
     uploadVector: (values) => values,
     releaseVector: () => undefined,
+    assignVector: (vector, values) => void (values === null ? vector.fill(0) : vector.set(values)),
     prepareWeight: (weight) => new TensorflowWeight(weight),
     releaseWeight: (weight) => weight.release(),
     createKvCache: createHostKvCache,
     releaseKvCache: () => undefined,
+    dropCached: dropFromHostKvCache,
     // The array of `allocate`, or a copy of what a TensorFlow op made.
     read: (tensor: TensorInfo) => backend.readSync(tensor.dataId),
     allocate(shape) {
@@ -121,6 +123,9 @@ function createKernels(): Kernels<Float32Array, TensorflowWeight, HostKvCache> {
     conv2d(x, geometry, weight, bias, out, precision) {
       if (weight.dense) convolve(x, geometry, weight, bias, out);
       else reference.conv2d(x, geometry, weight.weight, bias, out, precision);
+    },
+    causalConv1d(x, geometry, { weight }, bias, history, residual, out, precision) {
+      reference.causalConv1d(x, geometry, weight, bias, history, residual, out, precision);
     },
   };
 }

@@ -37,6 +37,7 @@ export class AttentionKernels {
     layer: number,
     heads: number,
     scale: number,
+    window: number,
     out: WasmArray,
   ): void {
     for (const { cache, start, count, position } of segments) {
@@ -64,9 +65,18 @@ export class AttentionKernels {
         capacity,
         position,
         scale,
+        window,
         out.pointer + qStart,
         this.#scores(position + count),
       );
+    }
+  }
+
+  dropCached({ pointer, ...shape }: WasmKvCache, count: number): void {
+    const { layers, kvHeads, headDim, capacity } = shape;
+    for (let part = 0; part < 2 * layers; part++) {
+      const at = pointer + part * layerBytes(shape);
+      this.#module.dropCached(at, kvHeads, headDim, capacity, count);
     }
   }
 

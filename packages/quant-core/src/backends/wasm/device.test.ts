@@ -93,7 +93,7 @@ test("positions outside the cache or the rotary table are errors, not writes els
   const row = device.uploadVector(new Float32Array(4));
   const out = device.uploadVector(new Float32Array(4));
   const attendAt = (position: number) =>
-    device.kernels.cachedAttention(row, row, row, [{ cache, start: 0, count: 1, position }], 0, 1, 1, out);
+    device.kernels.cachedAttention(row, row, row, [{ cache, start: 0, count: 1, position }], 0, 1, 1, 3, out);
   attendAt(2);
   expect(() => attendAt(3)).toThrow(ConfigError);
   for (const position of [-1, 2 ** 20]) {

@@ -3,6 +3,7 @@ import type { BackendWasm } from "@tensorflow/tfjs-backend-wasm";
 import type { Device, Kernels } from "../../ops/kernels.js";
 import { elementCount } from "../../weight.js";
 import { AttentionKernels, createCache, type WasmKvCache } from "./attention.js";
+import { CausalConvKernels } from "./causal-conv.js";
 import { ConvolutionKernels } from "./convolution.js";
 import { WASM_BACKEND, startWasmBackend } from "./engine.js";
 import { LinearKernels } from "./linear.js";
@@ -36,19 +37,26 @@ export async function createWasmDevice(): Promise<WasmDevice> {
 export async function makeWasmDevice(backend: BackendWasm): Promise<WasmDevice> {
   const memory = new WasmMemory(backend);
   const module = await instantiateKernels(memory.memory);
+  const attention = new AttentionKernels(module, memory);
   return {
     name: WASM_BACKEND,
-    kernels: createKernels(module, memory),
+    kernels: createKernels(module, memory, attention),
     uploadVector(values) {
       const pointer = memory.allocate(values.byteLength, `vector of ${values.length}`);
       memory.floats(pointer, values.length).set(values);
       return { pointer, length: values.length };
     },
     releaseVector: ({ pointer }) => memory.free(pointer),
+    assignVector({ pointer, length }, values) {
+      const floats = memory.floats(pointer, length);
+      if (values === null) floats.fill(0);
+      else floats.set(memory.floats(values.pointer, length));
+    },
     prepareWeight: (weight) => copyWeight(memory, weight),
     releaseWeight: ({ pointer }) => memory.free(pointer),
     createKvCache: (shape) => createCache(memory, shape),
     releaseKvCache: ({ pointer }) => memory.free(pointer),
+    dropCached: attention.dropCached.bind(attention),
     read(tensor) {
       return { pointer: pointerOf(backend, tensor), length: elementCount(tensor.shape) };
     },
@@ -75,10 +83,11 @@ function pointerOf(backend: BackendWasm, tensor: TensorInfo): number {
 function createKernels(
   module: KernelModule,
   memory: WasmMemory,
+  attention: AttentionKernels,
 ): Kernels<WasmArray, WasmWeight, WasmKvCache> {
   const linear = new LinearKernels(module, memory);
-  const attention = new AttentionKernels(module, memory);
   const convolution = new ConvolutionKernels(module, memory, linear);
+  const causalConv = new CausalConvKernels(module, memory, linear);
   const rope = new RopeTables(memory);
   return {
     linear: linear.linear.bind(linear),
@@ -123,5 +132,14 @@ function createKernels(
     siluMul: (gate, up, out) => module.siluMultiply(gate.pointer, up.pointer, gate.length, out.pointer),
     gelu: (x, out) => module.gelu(x.pointer, x.length, out.pointer),
     conv2d: convolution.conv2d.bind(convolution),
+    causalConv1d: causalConv.causalConv1d.bind(causalConv),
+    depthwiseCausalConv1d: causalConv.depthwiseCausalConv1d.bind(causalConv),
+    snake(x, alpha, inverseBeta, channels, out) {
+      const rows = x.length / channels;
+      module.snake(x.pointer, alpha.pointer, inverseBeta.pointer, rows, channels, out.pointer);
+    },
+    addScaled(x, y, scale, channels, out) {
+      module.addScaled(x.pointer, y.pointer, scale.pointer, x.length / channels, channels, out.pointer);
+    },
   };
 }

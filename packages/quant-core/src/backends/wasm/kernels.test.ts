@@ -125,11 +125,14 @@ describe.each([
   });
 
   check("cachedAttention: prefill, decode and several sequences", (on) => {
-    for (const [heads, kvHeads, headDim] of [
-      [4, 2, 16],
-      [6, 2, 5],
-      [3, 3, 37],
-      [5, 1, 8],
+    for (const [heads, kvHeads, headDim, window] of [
+      [4, 2, 16, 100],
+      [6, 2, 5, 100],
+      [3, 3, 37, 100],
+      [5, 1, 8, 100],
+      [4, 2, 16, 7],
+      [3, 3, 5, 1],
+      [2, 1, 12, 66],
     ] as const) {
       const shape = { layers: 2, kvHeads, headDim, capacity: 100 };
       const caches = [createHostKvCache(shape), createHostKvCache(shape)];
@@ -155,7 +158,7 @@ describe.each([
           step.map(([cache, start, count, position]) => ({ cache: of[cache]!, start, count, position }));
         for (const layer of [1, 0]) {
           const expected = new Float32Array(q.length);
-          reference.cachedAttention(q, k, v, segmentsOf(caches), layer, heads, 0.3, expected);
+          reference.cachedAttention(q, k, v, segmentsOf(caches), layer, heads, 0.3, window, expected);
           const actual = on.produce(q.length, (out) =>
             on.device.kernels.cachedAttention(
               on.put(q),
@@ -165,6 +168,7 @@ describe.each([
               layer,
               heads,
               0.3,
+              window,
               out,
             ),
           );

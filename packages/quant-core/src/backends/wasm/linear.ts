@@ -1,4 +1,4 @@
-import type { Precision } from "../../ops/kernels.js";
+import type { CausalConvGeometry, Precision } from "../../ops/kernels.js";
 import type { WasmArray, WasmMemory } from "./memory.js";
 import type { KernelModule, Pointer } from "./module.js";
 import type { WasmWeight } from "./weights.js";
@@ -63,6 +63,43 @@ export class LinearKernels {
     this.#multiply(x, rounded, rows, weight, 0, weight.rows, bias, out, weight.rows);
   }
 
+  /**
+   * As `product` for the outputs of a dilated convolution: input row t is the taps t, t + dilation, … of `signal`
+   * `[…, channels]`.
+   */
+  productOfTaps(
+    signal: Pointer,
+    rows: number,
+    { inChannels, kernel, dilation }: Pick<CausalConvGeometry, "inChannels" | "kernel" | "dilation">,
+    weight: WasmWeight,
+    bias: Pointer,
+    out: Pointer,
+    precision: Precision,
+  ): void {
+    const gather = (from: Pointer, words: number, to: Pointer) =>
+      this.#module.gatherTaps(from, rows, words, kernel, dilation, to);
+    if (kernel === 1) {
+      this.product(signal, rows, weight, bias, out, precision);
+    } else if (precision === "exact" || weight.dense || inChannels % 32 !== 0) {
+      const taps = this.#memory.scratch("taps", rows * weight.columns * 4);
+      gather(signal, inChannels, taps);
+      this.product(taps, rows, weight, bias, out, precision);
+    } else {
+      // The signal is rounded once, not once per tap.
+      const from = this.#rounded("rounded signal", rows + (kernel - 1) * dilation, inChannels);
+      const to = this.#rounded("activations", rows, weight.columns);
+      this.#module.quantizeActivations(
+        ...([signal, rows + (kernel - 1) * dilation, inChannels] as const),
+        ...([from.q, from.d, from.sums16, from.sums32] as const),
+      );
+      gather(from.q, inChannels / 2, to.q);
+      gather(from.d, inChannels / 32, to.d);
+      gather(from.sums16, inChannels / 16, to.sums16);
+      gather(from.sums32, inChannels / 32, to.sums32);
+      this.#multiply(0, to, rows, weight, 0, weight.rows, bias, out, weight.rows);
+    }
+  }
+
   linearArgmax(x: WasmArray, rows: number, weight: WasmWeight, out: Int32Array, precision: Precision): void {
     const rounded = this.#round(x.pointer, rows, [weight], precision);
     const best = this.#memory.scratch("argmax", rows * 8);
@@ -95,13 +132,20 @@ export class LinearKernels {
   ): RoundedActivations | null {
     if (precision === "exact" || weights.every((weight) => weight.dense)) return null;
     const { columns } = weights[0]!;
+    const rounded = this.#rounded("activations", rows, columns);
+    this.#module.quantizeActivations(
+      ...([x, rows, columns, rounded.q, rounded.d, rounded.sums16, rounded.sums32] as const),
+    );
+    return rounded;
+  }
+
+  /** Scratch memory for int8 activations `[rows, columns]`. */
+  #rounded(name: string, rows: number, columns: number): RoundedActivations {
     const blocks = rows * (columns / 32);
-    const q = this.#memory.scratch("activations", rows * columns * 2 + blocks * 16);
+    const q = this.#memory.scratch(name, rows * columns * 2 + blocks * 16);
     const d = q + rows * columns * 2;
     const sums16 = d + blocks * 4;
-    const sums32 = sums16 + blocks * 8;
-    this.#module.quantizeActivations(x, rows, columns, q, d, sums16, sums32);
-    return { q, d, sums16, sums32 };
+    return { q, d, sums16, sums32: sums16 + blocks * 8 };
   }
 
   /** Products with weight rows `[first, first + count)`; rows of `out` are `stride` elements apart. */

@@ -90,9 +90,11 @@ export interface KernelModule {
     capacity: number,
     position: number,
     scale: number,
+    window: number,
     out: Pointer,
     scratch: Pointer,
   ): void;
+  dropCached(cache: Pointer, kvHeads: number, headDim: number, capacity: number, count: number): void;
   fullAttention(
     q: Pointer,
     k: Pointer,
@@ -103,6 +105,25 @@ export interface KernelModule {
     scale: number,
     out: Pointer,
     scratch: Pointer,
+  ): void;
+  snake(x: Pointer, alpha: Pointer, inverseBeta: Pointer, rows: number, channels: number, out: Pointer): void;
+  addScaled(x: Pointer, y: Pointer, scale: Pointer, rows: number, channels: number, out: Pointer): void;
+  depthwise(
+    signal: Pointer,
+    rows: number,
+    channels: number,
+    kernel: number,
+    weight: Pointer,
+    bias: Pointer,
+    out: Pointer,
+  ): void;
+  gatherTaps(
+    signal: Pointer,
+    rows: number,
+    channels: number,
+    kernel: number,
+    dilation: number,
+    out: Pointer,
   ): void;
   gatherPatches(
     x: Pointer,

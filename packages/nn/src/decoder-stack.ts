@@ -1,0 +1,130 @@
+import { concat2d, slice2d, type Tensor2D } from "@tensorflow/tfjs-core";
+import type { KvCache, Runtime, SequenceRows } from "@voxquant/quant-core";
+import { DecoderLayer, type DecoderLayerConfig } from "./decoder-layer.js";
+import type { EventLoopBreak } from "./event-loop.js";
+import { RmsNorm } from "./norms.js";
+import { traceTensor, type TraceSink } from "./trace.js";
+import type { WeightSource } from "./weight-source.js";
+
+export interface DecoderStackConfig extends DecoderLayerConfig {
+  readonly layers: number;
+}
+
+/**
+ * The layers of a Qwen3 decoder with the final norm (transformers `modeling_qwen3.py`, `Qwen3Model` without its
+ * embedding): embeddings in, normed states out.
+ */
+export class DecoderStack {
+  readonly config: DecoderStackConfig;
+  readonly #runtime: Runtime;
+  readonly #layers: readonly DecoderLayer[];
+  readonly #norm: RmsNorm;
+
+  private constructor(
+    config: DecoderStackConfig,
+    runtime: Runtime,
+    layers: readonly DecoderLayer[],
+    norm: RmsNorm,
+  ) {
+    this.config = config;
+    this.#runtime = runtime;
+    this.#layers = layers;
+    this.#norm = norm;
+  }
+
+  /** `prefix` comes before `layers.0…` and `norm` in the tensors' names. */
+  static async load(
+    runtime: Runtime,
+    source: WeightSource,
+    prefix: string,
+    config: DecoderStackConfig,
+  ): Promise<DecoderStack> {
+    const layers: DecoderLayer[] = [];
+    for (let i = 0; i < config.layers; i++) {
+      layers.push(await DecoderLayer.load(runtime, source, `${prefix}layers.${i}`, i, config));
+    }
+    const norm = await RmsNorm.load(runtime, source, `${prefix}norm`, config.hiddenSize, config.normEps);
+    return new DecoderStack(config, runtime, layers, norm);
+  }
+
+  /** A cache for one sequence of up to `capacity` tokens. */
+  createCache(capacity: number): KvCache {
+    const { layers, kvHeads, headDim } = this.config;
+    return this.#runtime.createKvCache({ layers, kvHeads, headDim, capacity });
+  }
+
+  /**
+   * Hidden states after the final norm, `[rows, hidden]`. `embeds` `[rows, hidden]` is consumed (disposed), also when
+   * this throws. The rows of each sequence continue it at its `position`; sequences may have any number of rows, there is
+   * no padding. The event loop gets its turn between layers: for prompts.
+   * @param trace receives `layerN.*` (what is inside), `layerN` and `norm_out`
+   */
+  async forward(
+    embeds: Tensor2D,
+    sequences: readonly SequenceRows[],
+    pause: EventLoopBreak,
+    trace?: TraceSink,
+  ): Promise<Tensor2D> {
+    const alive: Tensor2D[] = [embeds];
+    try {
+      const positions = positionsOf(embeds.shape[0], sequences);
+      alive.push(this.#runtime.run(() => this.#layers[0]!.inputNorm.forward(embeds)));
+      for (let i = 0; i < this.#layers.length; i++) {
+        const [x, normed] = alive as [Tensor2D, Tensor2D];
+        alive.push(...this.#runtime.run(() => this.#layer(i, x, normed, positions, sequences, trace)));
+        for (const done of alive.splice(0, 2)) done.dispose();
+        await pause.pass();
+      }
+    } catch (error) {
+      for (const tensor of alive) tensor.dispose();
+      throw error;
+    }
+    const [x, normed] = alive as [Tensor2D, Tensor2D];
+    x.dispose();
+    traceTensor(trace, "norm_out", normed);
+    return normed;
+  }
+
+  /**
+   * The same without a pause, for few rows: a decode step. To be called inside `runtime.run`, which frees what lies
+   * between; `embeds` stays the caller's.
+   */
+  step(embeds: Tensor2D, sequences: readonly SequenceRows[]): Tensor2D {
+    const positions = positionsOf(embeds.shape[0], sequences);
+    let x = embeds;
+    let normed = this.#layers[0]!.inputNorm.forward(x);
+    for (let i = 0; i < this.#layers.length; i++)
+      [x, normed] = this.#layer(i, x, normed, positions, sequences);
+    return normed;
+  }
+
+  /** Row `rows[i]` of x `[n, hidden]` for each i. */
+  pickRows(x: Tensor2D, rows: readonly number[]): Tensor2D {
+    return this.#runtime.run(() =>
+      concat2d(
+        rows.map((row) => slice2d(x, [row, 0], [1, x.shape[1]])),
+        0,
+      ),
+    );
+  }
+
+  #layer(
+    index: number,
+    x: Tensor2D,
+    normed: Tensor2D,
+    positions: Int32Array,
+    sequences: readonly SequenceRows[],
+    trace?: TraceSink,
+  ): [sum: Tensor2D, normed: Tensor2D] {
+    const nextNorm = this.#layers[index + 1]?.inputNorm ?? this.#norm;
+    return this.#layers[index]!.forward(x, normed, nextNorm, positions, sequences, trace);
+  }
+}
+
+function positionsOf(rows: number, sequences: readonly SequenceRows[]): Int32Array {
+  const positions = new Int32Array(rows);
+  for (const { start, count, position } of sequences) {
+    for (let i = 0; i < count; i++) positions[start + i] = position + i;
+  }
+  return positions;
+}
