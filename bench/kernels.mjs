@@ -9,7 +9,7 @@ import { availableParallelism, cpus, loadavg } from "node:os";
 import { parseArgs } from "node:util";
 import { GGML_TYPES, isDense, selectDevice, weightByteLength } from "../packages/quant-core/dist/index.js";
 import { loadAddon } from "../packages/quant-core/dist/backends/native/addon.js";
-import { RandomWeights } from "../packages/asr-cli/dist/bench/random-weights.js";
+import { RandomWeights } from "../packages/cli-core/dist/index.js";
 import { measureLimits } from "./limits.mjs";
 
 const WORKING_SET_BYTES = 256 * 2 ** 20;

@@ -13,8 +13,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { openCheckpoint, quantizeCheckpoint } from "../../packages/quant-core/dist/index.js";
-import { runInChild } from "../../packages/asr-cli/dist/bench/run-child.js";
-import { spreadOf } from "../../packages/asr-cli/dist/bench/statistics.js";
+import { runInChild, spreadOf } from "../../packages/cli-core/dist/index.js";
 import { syntheticModel } from "../../packages/asr-cli/dist/bench/synthetic-model.js";
 import { quantizeProfileOf } from "../../packages/asr-cli/dist/family.js";
 import { measureLimits } from "../limits.mjs";
@@ -110,6 +109,7 @@ async function llamaCppFile(ours, qtype) {
 /** A short clip, and a prompt filled up to the wanted length: no more of the encoder than it takes to get there. */
 async function runOurs(source, signal) {
   const { metrics } = await runInChild(
+    new URL("../../packages/asr-cli/dist/bench/child.js", import.meta.url),
     {
       source,
       decoderWeights: "auto",

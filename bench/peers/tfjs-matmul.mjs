@@ -9,8 +9,7 @@ import { cpus, loadavg } from "node:os";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { GGML_TYPES, selectDevice, weightByteLength } from "../../packages/quant-core/dist/index.js";
-import { RandomWeights } from "../../packages/asr-cli/dist/bench/random-weights.js";
-import { spreadOf } from "../../packages/asr-cli/dist/bench/statistics.js";
+import { RandomWeights, spreadOf } from "../../packages/cli-core/dist/index.js";
 
 const MEASURE_MS = 150;
 const { values: flags } = parseArgs({

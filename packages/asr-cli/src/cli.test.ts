@@ -265,7 +265,8 @@ describe("inspect and models", () => {
     const list = await runCli(["models", "list", "--root", "models"]);
     expect(list).toMatchObject({
       code: 0,
-      stdout: "qwen3-asr-mini: OK (safetensors: 1 file(s), gguf: - (0))\n",
+      stdout:
+        "qwen3-asr-mini: OK (safetensors: 1 file(s), gguf: - (0))\nqwen3-tts-mini: Qwen3-TTS, for tts-cli\n",
     });
     const ready = await runCli(["models", "check", "--model", MINI]);
     expect(ready.code).toBe(0);

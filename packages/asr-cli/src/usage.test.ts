@@ -1,9 +1,8 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { EXIT_USAGE, UsageError, exitCodeOf } from "./exit.js";
+import { EXIT_USAGE, Terminal, UsageError, exitCodeOf } from "@voxquant/cli-core";
 import { runCommand } from "./main.js";
-import { Terminal } from "./terminal.js";
 
 const folder = mkdtempSync(join(tmpdir(), "voxquant-usage-"));
 const audio = join(folder, "a.wav");

@@ -1,1 +1,17 @@
-export {};
+export { CommandFailure, EXIT_USAGE, UsageError, describeError, exitCodeOf, isAbort } from "./exit.js";
+export type { Session } from "./session.js";
+export { runAndExit, runCommand, type Command, type Program } from "./program.js";
+export { Terminal, type TextStream } from "./terminal.js";
+export { startProgress, type Progress } from "./progress.js";
+export { expandGlob } from "./glob.js";
+export { BACKENDS, choiceOf, flag, numberOf, operandsOf, repeatable, text } from "./options.js";
+export { OutputFile, checkWritable, writeOutput } from "./output.js";
+export { formatBytes, formatTable, parseBytes } from "./format.js";
+export { resolveModel, type ModelCatalogue } from "./model-path.js";
+export type { Repositories } from "./hub/repositories.js";
+export { quantizeProfileOf } from "./model-family.js";
+export { TraceFile } from "./trace-file.js";
+export { inspectCommand, type MemoryEstimator } from "./commands/inspect.js";
+export { modelsCommand, type ModelCheck, type ModelsSupport } from "./commands/models.js";
+export { quantizeCommand, type QuantizeSupport } from "./commands/quantize.js";
+export * from "./bench/index.js";

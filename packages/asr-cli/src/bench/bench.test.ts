@@ -1,9 +1,8 @@
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { UsageError } from "../exit.js";
+import { Terminal, UsageError } from "@voxquant/cli-core";
 import { runCommand } from "../main.js";
-import { Terminal } from "../terminal.js";
 import { runCli, type CliResult } from "../testing/cli.js";
 import { MINI, SAMPLE } from "../testing/inputs.js";
 import { SYNTHETIC_SIZES } from "./shapes.js";

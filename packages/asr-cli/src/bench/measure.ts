@@ -1,4 +1,3 @@
-import { monitorEventLoopDelay } from "node:perf_hooks";
 import {
   loadAsrModel,
   type AsrModel,
@@ -6,13 +5,13 @@ import {
   type Transcript,
   type TranscribeOptions,
 } from "@voxquant/asr-model";
-import { ConfigError } from "@voxquant/quant-core";
-import { describeEngine } from "./engine.js";
-import type { Job, Outcome, OwnMetrics, Workload } from "./measurement.js";
+import { timed, underClocks, type Outcome, type OwnMetrics } from "@voxquant/cli-core";
+import { ConfigError, describeBackend, type BackendName } from "@voxquant/quant-core";
+import type { AsrBench, AsrJob, Workload } from "./measurement.js";
 import { syntheticClips } from "./synthetic-clip.js";
 
 /** Loads the model, warms it up with one transcription, and measures the next. */
-export async function measure(job: Job, onReady: () => void): Promise<Outcome> {
+export async function measure(job: AsrJob, onReady: () => void): Promise<Outcome<AsrBench>> {
   const model = await loadAsrModel(job.source, {
     backend: job.backend as "auto",
     precision: job.precision,
@@ -24,21 +23,22 @@ export async function measure(job: Job, onReady: () => void): Promise<Outcome> {
   const { workload } = job;
   const run =
     workload.kind === "files" ? await runFiles(model, workload) : await runSynthetic(model, workload);
-  const engine = await describeEngine(model.backend);
   return {
     metrics: run.metrics,
     backend: model.backend,
-    ...engine,
+    ...describeBackend(model.backend as BackendName),
     weightTypes: model.weights,
     audioSeconds: run.transcripts.reduce((sum, { audioSeconds }) => sum + audioSeconds, 0),
-    texts: run.transcripts.map(({ text }) => text),
-    languages: run.transcripts.map(({ language }) => language),
+    detail: {
+      texts: run.transcripts.map(({ text }) => text),
+      languages: run.transcripts.map(({ language }) => language),
+    },
     note: run.note,
   };
 }
 
 interface Run {
-  readonly metrics: OwnMetrics;
+  readonly metrics: OwnMetrics<AsrBench>;
   readonly transcripts: readonly Transcript[];
   readonly note: string | null;
 }
@@ -69,7 +69,10 @@ async function runSynthetic(model: AsrModel, workload: Workload & { kind: "synth
     ...paddedPrompt(tokens, plain, audioSeconds),
   });
   const measured = await measuredRun(model, [clips], prompted(prefillTokens), batch);
-  let metrics: OwnMetrics = { ...measured.metrics, decode_context: measured.metrics.prefill_tokens / batch };
+  let metrics: OwnMetrics<AsrBench> = {
+    ...measured.metrics,
+    decode_context: measured.metrics.prefill_tokens / batch,
+  };
   let decoded = measured.transcripts[0]!;
   if (context !== null && context !== metrics.decode_context) {
     decoded = await model.transcribe(clips, prompted(context));
@@ -97,36 +100,28 @@ function paddedPrompt(wanted: number | null, plain: number, audioSeconds: number
   return { prompt: "7".repeat(wanted - plain) };
 }
 
-async function timed<T>(work: () => Promise<T>): Promise<{ result: T; ms: number }> {
-  const start = performance.now();
-  const result = await work();
-  return { result, ms: performance.now() - start };
-}
-
 /** Transcribes each input once under all the clocks. `pieces`: how many they are cut into; null: as many as have text. */
 async function measuredRun(
   model: AsrModel,
   inputs: readonly AudioInput[],
   options: TranscribeOptions,
   pieces: number | null,
-): Promise<{ metrics: OwnMetrics; transcripts: readonly Transcript[] }> {
-  const transcripts: Transcript[] = [];
+): Promise<{ metrics: OwnMetrics<AsrBench>; transcripts: readonly Transcript[] }> {
   const firstTokens: number[] = [];
-  const delay = monitorEventLoopDelay({ resolution: 1 });
-  delay.enable();
-  const before = process.resourceUsage();
-  for (const input of inputs) {
-    const start = performance.now();
-    let first: number | null = null;
-    const transcript = await model.transcribe(input, {
-      ...options,
-      onToken: () => (first ??= performance.now() - start),
-    });
-    transcripts.push(transcript);
-    if (first !== null) firstTokens.push(first);
-  }
-  const after = process.resourceUsage();
-  delay.disable();
+  const { result: transcripts, metrics: clocks } = await underClocks(async () => {
+    const done: Transcript[] = [];
+    for (const input of inputs) {
+      const start = performance.now();
+      let first: number | null = null;
+      const transcript = await model.transcribe(input, {
+        ...options,
+        onToken: () => (first ??= performance.now() - start),
+      });
+      done.push(transcript);
+      if (first !== null) firstTokens.push(first);
+    }
+    return done;
+  });
   const sum = (pick: (transcript: Transcript) => number): number =>
     transcripts.reduce((total, transcript) => total + pick(transcript), 0);
   const timing = (name: keyof Transcript["timings"]): number => sum(({ timings }) => timings[name]);
@@ -134,7 +129,7 @@ async function measuredRun(
   // Each piece's first token comes out of the prefill.
   const steps = tokens - (pieces ?? sum(({ segments }) => Math.max(segments.length, 1)));
   const total = timing("totalMs");
-  const metrics: OwnMetrics = {
+  const metrics: OwnMetrics<AsrBench> = {
     load_ms: transcripts[0]?.timings.loadMs ?? 0,
     warmup_ms: 0,
     audio_ms: timing("vadMs"),
@@ -149,12 +144,7 @@ async function measuredRun(
     total_ms: total,
     rtf: total / 1000 / sum(({ audioSeconds }) => audioSeconds),
     ttft_ms: firstTokens.length === 0 ? null : firstTokens.reduce((a, b) => a + b, 0) / firstTokens.length,
-    event_loop_max_ms: delay.max / 1e6,
-    user_ms: (after.userCPUTime - before.userCPUTime) / 1000,
-    sys_ms: (after.systemCPUTime - before.systemCPUTime) / 1000,
-    peak_rss_bytes: after.maxRSS * 1024,
-    minor_faults: after.minorPageFault,
-    major_faults: after.majorPageFault,
+    ...clocks,
   };
   return { metrics, transcripts };
 }

@@ -1,12 +1,40 @@
 import { readFileSync } from "node:fs";
 import { basename } from "node:path";
+import type { Judge, Measured } from "@voxquant/cli-core";
 import { FormatError, ResourceError } from "@voxquant/quant-core";
 import { normalizeBasic, normalizeEnglish, scoreCorpus, scoreTranscript } from "@voxquant/text";
+import type { AsrBench } from "./measurement.js";
 
 /** Errors against a reference; rates are fractions, 0.05 is 5 %. Null where the reference is empty. */
 export interface Quality {
   readonly wer: number | null;
   readonly cer: number | null;
+}
+
+/** What the summary of a run tells about its texts. */
+export interface AsrQuality extends Quality {
+  /** Against what the errors are counted, null if they are not. */
+  readonly wer_against: "reference" | "float run" | null;
+}
+
+/** Judges the texts of a run by what is said, else by the texts of the float run. @param references texts per audio file */
+export function judgeTexts(references: readonly string[] | null): Judge<AsrBench> {
+  return ({ scenario, results }: Measured<AsrBench>, baseline: Measured<AsrBench> | null) => {
+    const nothing = { wer: null, cer: null, wer_against: null, stars: null };
+    if (scenario.job.workload.kind === "synthetic") return nothing;
+    const against = references ?? baseline?.results[0]!.detail.texts ?? null;
+    if (against === null) return nothing;
+    const { languages } = (baseline ?? { results }).results[0]!.detail;
+    const { wer, cer } = scoreTexts(against, results[0]!.detail.texts, languages);
+    const floatWer =
+      baseline === null ? null : scoreTexts(against, baseline.results[0]!.detail.texts, languages).wer;
+    return {
+      wer,
+      cer,
+      wer_against: references === null ? ("float run" as const) : ("reference" as const),
+      stars: wer === null || floatWer === null ? null : starsOf(wer, floatWer),
+    };
+  };
 }
 
 /**
@@ -96,8 +124,4 @@ export function starsOf(wer: number, floatWer: number): number {
   const added = wer - floatWer;
   const at = STAR_LIMITS.findIndex((limit) => added <= limit);
   return at < 0 ? 0 : STAR_LIMITS.length - at;
-}
-
-export function starText(stars: number): string {
-  return "★".repeat(stars) + "☆".repeat(STAR_LIMITS.length - stars);
 }

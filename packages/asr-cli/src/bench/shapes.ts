@@ -1,5 +1,7 @@
+import { qwen3LayerShapes, type Qwen3Sizes, type TensorRole, type TensorShape } from "@voxquant/cli-core";
+
 /** Sizes of a Qwen3-ASR checkpoint, under the names of its config.json. */
-export interface Qwen3AsrSizes {
+export interface Qwen3AsrSizes extends Qwen3Sizes {
   readonly d_model: number;
   readonly encoder_layers: number;
   readonly encoder_attention_heads: number;
@@ -7,24 +9,8 @@ export interface Qwen3AsrSizes {
   readonly output_dim: number;
   readonly downsample_hidden_size: number;
   readonly num_mel_bins: number;
-  readonly hidden_size: number;
-  readonly num_hidden_layers: number;
-  readonly num_attention_heads: number;
-  readonly num_key_value_heads: number;
-  readonly head_dim: number;
-  readonly intermediate_size: number;
   readonly vocab_size: number;
   readonly tie_word_embeddings: boolean;
-}
-
-/** What a tensor does, as far as random values must differ by it. */
-export type TensorRole =
-  "conv2d" | "linear" | "attention-output" | "mlp-output" | "embedding" | "norm" | "bias";
-
-export interface TensorShape {
-  readonly name: string;
-  readonly role: TensorRole;
-  readonly shape: readonly number[];
 }
 
 const SHARED = {
@@ -105,32 +91,10 @@ function encoderShapes(sizes: Qwen3AsrSizes): TensorShape[] {
 }
 
 function decoderShapes(sizes: Qwen3AsrSizes): TensorShape[] {
-  const { hidden_size: hidden, intermediate_size: ffn, head_dim: headDim, vocab_size: vocab } = sizes;
-  const queries = sizes.num_attention_heads * headDim;
-  const keys = sizes.num_key_value_heads * headDim;
-  const norm = (name: string, dim: number): TensorShape => ({ name, role: "norm", shape: [dim] });
-  const linear = (name: string, out: number, inputs: number, role: TensorRole = "linear"): TensorShape => ({
-    name,
-    role,
-    shape: [out, inputs],
-  });
-  const list = [linear("thinker.model.embed_tokens.weight", vocab, hidden, "embedding")];
-  for (let i = 0; i < sizes.num_hidden_layers; i++) {
-    const layer = `thinker.model.layers.${i}.`;
-    list.push(
-      norm(`${layer}input_layernorm.weight`, hidden),
-      linear(`${layer}self_attn.q_proj.weight`, queries, hidden),
-      linear(`${layer}self_attn.k_proj.weight`, keys, hidden),
-      linear(`${layer}self_attn.v_proj.weight`, keys, hidden),
-      linear(`${layer}self_attn.o_proj.weight`, hidden, queries, "attention-output"),
-      norm(`${layer}self_attn.q_norm.weight`, headDim),
-      norm(`${layer}self_attn.k_norm.weight`, headDim),
-      norm(`${layer}post_attention_layernorm.weight`, hidden),
-      linear(`${layer}mlp.gate_proj.weight`, ffn, hidden),
-      linear(`${layer}mlp.up_proj.weight`, ffn, hidden),
-      linear(`${layer}mlp.down_proj.weight`, hidden, ffn, "mlp-output"),
-    );
-  }
-  list.push(norm("thinker.model.norm.weight", hidden), linear("thinker.lm_head.weight", vocab, hidden));
-  return list;
+  const shape = [sizes.vocab_size, sizes.hidden_size];
+  return [
+    { name: "thinker.model.embed_tokens.weight", role: "embedding", shape },
+    ...qwen3LayerShapes("thinker.model.", sizes),
+    { name: "thinker.lm_head.weight", role: "linear", shape },
+  ];
 }

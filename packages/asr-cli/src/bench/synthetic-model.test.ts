@@ -2,10 +2,11 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadAsrModel } from "@voxquant/asr-model";
+import { planRandomModel, writeRandomModel } from "@voxquant/cli-core";
 import { openCheckpoint } from "@voxquant/quant-core";
 import { SYNTHETIC_SIZES, type Qwen3AsrSizes } from "./shapes.js";
 import { syntheticClips } from "./synthetic-clip.js";
-import { planSynthetic, writeSyntheticModel } from "./synthetic-model.js";
+import { randomQwen3Asr } from "./synthetic-model.js";
 
 const folder = mkdtempSync(join(tmpdir(), "voxquant-synthetic-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -29,23 +30,25 @@ const TINY: Qwen3AsrSizes = {
 
 async function write(name: string, signal = new AbortController().signal): Promise<string> {
   const path = join(folder, name);
-  await writeSyntheticModel(path, TINY, "q8_0", { signal, onProgress: () => undefined });
+  await writeRandomModel(path, randomQwen3Asr(TINY, "q8_0"), "q8_0", { signal, onProgress: () => undefined });
   return path;
 }
 
 test("a synthetic model has the size of the real one in each type", () => {
-  const plan = planSynthetic(SYNTHETIC_SIZES["qwen3-asr-0.6b"], "q8_0");
+  const plan = planRandomModel(randomQwen3Asr(SYNTHETIC_SIZES["qwen3-asr-0.6b"], "q8_0"), "q8_0");
   expect(plan).toHaveLength(611); // the tied head is left out
   expect(plan.find(({ name }) => name.endsWith("embed_tokens.weight"))!.dtype).toBe("Q8_0");
   expect(plan.find(({ name }) => name.endsWith("conv2d2.weight"))!.dtype).toBe("Q8_0");
   expect(plan.find(({ name }) => name.endsWith("layers.0.input_layernorm.weight"))!.dtype).toBe("F32");
-  expect(() => planSynthetic(TINY, "q9")).toThrow(/"q9" is no quantization type/);
+  expect(() => planRandomModel(randomQwen3Asr(TINY, "q8_0"), "q9")).toThrow(/"q9" is no quantization type/);
 });
 
 test("it loads as any model, takes the prompt of the real vocabulary, and never ends by itself", async () => {
   const path = await write("model.gguf");
   const checkpoint = await openCheckpoint(path);
-  expect([...checkpoint.tensors.keys()]).toEqual(planSynthetic(TINY, "q8_0").map(({ name }) => name));
+  expect([...checkpoint.tensors.keys()]).toEqual(
+    planRandomModel(randomQwen3Asr(TINY, "q8_0"), "q8_0").map(({ name }) => name),
+  );
   await checkpoint.close();
   const model = await loadAsrModel(path);
   try {

@@ -1,11 +1,17 @@
+import {
+  UsageError,
+  checkWritable,
+  expandGlob,
+  flag,
+  operandsOf,
+  repeatable,
+  resolveModel,
+  startProgress,
+  text,
+  type Session,
+} from "@voxquant/cli-core";
 import type { Argv, CommandModule, InferredOptionTypes } from "yargs";
-import { UsageError } from "../exit.js";
-import { expandGlob } from "../glob.js";
-import { resolveModel } from "../model-path.js";
-import { flag, repeatable, text } from "../options.js";
-import { checkWritable } from "../output.js";
-import { startProgress } from "../progress.js";
-import type { Session } from "../session.js";
+import { CATALOGUE } from "../catalogue.js";
 
 const options = {
   model: text("model folder or file (unquantized, best)"),
@@ -31,12 +37,12 @@ export function imatrixCommand(session: Session): CommandModule<object, ImatrixA
 }
 
 async function imatrix(given: ImatrixArguments, { terminal, signal, env }: Session): Promise<void> {
-  const patterns = [...(given.files ?? []), ...(given.audio ?? [])];
+  const patterns = operandsOf([...(given.files ?? []), ...(given.audio ?? [])]);
   const files: string[] = [];
   for (const pattern of patterns) files.push(...(await expandGlob(pattern)));
   if (files.length === 0) throw new UsageError("no audio: name the recordings to measure with");
   await checkWritable(given.output, given.force);
-  const model = resolveModel(given.model, env);
+  const model = resolveModel(given.model, CATALOGUE, env);
   const { collectImatrix } = await import("@voxquant/asr-model");
   const progress = startProgress(terminal, "Measuring", "audio");
   try {

@@ -1,5 +1,5 @@
 import type { AsrModel, TranscribeOptions } from "@voxquant/asr-model";
-import type { Terminal } from "../terminal.js";
+import type { Terminal } from "@voxquant/cli-core";
 
 /** Raw PCM that `--stream` reads: little-endian, one channel. */
 export const PCM_FORMATS = ["s16le", "f32le"] as const;

@@ -6,16 +6,30 @@ import type {
   Transcript,
   TranscribeOptions,
 } from "@voxquant/asr-model";
+import {
+  BACKENDS,
+  CommandFailure,
+  TraceFile,
+  UsageError,
+  checkWritable,
+  choiceOf,
+  describeError,
+  expandGlob,
+  flag,
+  isAbort,
+  numberOf,
+  operandsOf,
+  parseBytes,
+  repeatable,
+  resolveModel,
+  startProgress,
+  text,
+  writeOutput,
+  type Session,
+} from "@voxquant/cli-core";
 import type { Argv, CommandModule, InferredOptionTypes } from "yargs";
-import { CommandFailure, UsageError, describeError, isAbort } from "../exit.js";
-import { parseBytes } from "../format.js";
-import { expandGlob } from "../glob.js";
-import { resolveModel } from "../model-path.js";
-import { BACKENDS, choiceOf, flag, numberOf, operandsOf, repeatable, text } from "../options.js";
-import { checkWritable, planOutput, writeOutput, type OutputPlan } from "../output.js";
-import { startProgress } from "../progress.js";
-import type { Session } from "../session.js";
-import { TraceFile } from "../trace-file.js";
+import { CATALOGUE } from "../catalogue.js";
+import { planOutput, type OutputPlan } from "../output-plan.js";
 import { FORMATS, formatTranscript, transcriptRecord, type Format } from "../transcript-format.js";
 import { PCM_FORMATS, transcribePcm } from "./transcribe-stream.js";
 
@@ -233,8 +247,9 @@ async function loadModel(
   { terminal, signal, env }: Session,
   alignerSource?: string,
 ): Promise<{ model: AsrModel; words: ForcedAligner | null }> {
-  const source = resolveModel(given.model, env);
-  const alignerPath = alignerSource === undefined ? null : resolveModel(alignerSource, env, "--aligner");
+  const source = resolveModel(given.model, CATALOGUE, env);
+  const alignerPath =
+    alignerSource === undefined ? null : resolveModel(alignerSource, CATALOGUE, env, "--aligner");
   const { loadAsrModel, loadForcedAligner } = await import("@voxquant/asr-model");
   const progress = startProgress(terminal, "Loading", "bytes");
   const threads = numberOf(given.threads, "threads", { min: 1, max: 1024, integer: true });

@@ -1,50 +1,14 @@
-import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { runProcess, type CliOptions, type CliResult as ProcessResult } from "@voxquant/cli-core/testing";
 
 const program = fileURLToPath(new URL("../../bin/asr-cli.mjs", import.meta.url));
 export const repository = fileURLToPath(new URL("../../../..", import.meta.url));
 
-export interface CliResult {
-  /** Exit code, or null if a signal ended the process. */
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
+/** What this program writes is text. */
+export type CliResult = Omit<ProcessResult, "bytes">;
 
-export interface CliOptions {
-  readonly stdin?: Uint8Array;
-  readonly env?: Readonly<Record<string, string>>;
-  /** Flags for node itself, such as `--import`. */
-  readonly node?: readonly string[];
-  /** Largest file that the process may write, in KiB: how a full disk looks like to a program. */
-  readonly fileLimit?: number;
-  /** Sent as soon as stderr has matched. */
-  readonly interruptAfter?: RegExp;
-}
-
-/** Runs the built program as a user does, from the repository's root. */
-export function runCli(args: readonly string[], options: CliOptions = {}): Promise<CliResult> {
-  const command = [process.execPath, ...(options.node ?? []), program, ...args];
-  const [file, ...rest] =
-    options.fileLimit === undefined
-      ? command
-      : ["sh", "-c", `ulimit -f ${options.fileLimit * 2}; exec "$@"`, "sh", ...command];
-  // No setting of the machine that runs the tests may reach the program.
-  const { PATH, HOME, TMPDIR } = process.env;
-  const env = { PATH, HOME, ...(TMPDIR === undefined ? {} : { TMPDIR }), ...options.env };
-  const child = spawn(file!, rest, { cwd: repository, env, stdio: ["pipe", "pipe", "pipe"] });
-  child.stdin.on("error", () => undefined); // the program need not read all of it
-  child.stdin.end(options.stdin ?? new Uint8Array());
-  let stdout = "";
-  let stderr = "";
-  let interrupted = false;
-  child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
-  child.stderr.setEncoding("utf8").on("data", (text: string) => {
-    stderr += text;
-    if (options.interruptAfter?.test(stderr) === true && !interrupted) {
-      interrupted = true;
-      child.kill("SIGINT");
-    }
-  });
-  return new Promise((done) => child.on("close", (code) => done({ code, stdout, stderr })));
+/** Runs the built program from the repository's root. */
+export async function runCli(args: readonly string[], options: CliOptions = {}): Promise<CliResult> {
+  const { code, stdout, stderr } = await runProcess(program, args, { cwd: repository, ...options });
+  return { code, stdout, stderr };
 }

@@ -1,0 +1,48 @@
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import type { BenchTypes, ClockMetrics, Message, Outcome } from "./measurement.js";
+
+/**
+ * The whole program of a measuring process: takes a job from its parent, reports, ends.
+ * @param measure loads the model, calls `onReady` when that is done, and measures
+ */
+export function answerJob<T extends BenchTypes>(
+  measure: (job: T["job"], onReady: () => void) => Promise<Outcome<T>>,
+): void {
+  const send = (message: Message<T>): Promise<void> =>
+    new Promise((resolve) => process.send!(message, () => resolve()));
+  process.once("message", (job: T["job"]) => {
+    void send({ kind: "started", pid: process.pid });
+    measure(job, () => void send({ kind: "ready", at: performance.timeOrigin + performance.now() }))
+      .then((outcome) => send({ kind: "done", outcome }))
+      .catch(({ name, message }: Error) => send({ kind: "failed", name, message }))
+      .finally(() => process.exit()); // an idle thread pool must not keep it alive
+  });
+}
+
+/** Runs the work that is measured under the process's clocks and counters. */
+export async function underClocks<R>(work: () => Promise<R>): Promise<{ result: R; metrics: ClockMetrics }> {
+  const delay = monitorEventLoopDelay({ resolution: 1 });
+  delay.enable();
+  const before = process.resourceUsage();
+  const result = await work();
+  const after = process.resourceUsage();
+  delay.disable();
+  return {
+    result,
+    metrics: {
+      event_loop_max_ms: delay.max / 1e6,
+      user_ms: (after.userCPUTime - before.userCPUTime) / 1000,
+      sys_ms: (after.systemCPUTime - before.systemCPUTime) / 1000,
+      peak_rss_bytes: after.maxRSS * 1024,
+      minor_faults: after.minorPageFault,
+      major_faults: after.majorPageFault,
+    },
+  };
+}
+
+/** Milliseconds that work takes. */
+export async function timed<R>(work: () => Promise<R>): Promise<{ result: R; ms: number }> {
+  const start = performance.now();
+  const result = await work();
+  return { result, ms: performance.now() - start };
+}

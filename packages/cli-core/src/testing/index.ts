@@ -1,0 +1,1 @@
+export { runProcess, type CliOptions, type CliResult } from "./process.js";
