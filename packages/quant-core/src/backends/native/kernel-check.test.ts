@@ -51,10 +51,14 @@ function writeVectors(path: string): boolean {
   return true;
 }
 
-/** A tool of the search path, or null. */
-function found(command: string): string | null {
-  return spawnSync(command, ["--version"]).status === 0 ? command : null;
+/** A tool of the search path that works with these arguments, or null. */
+function found(command: string, args: string[], input = ""): string | null {
+  return spawnSync(command, args, { input }).status === 0 ? command : null;
 }
+
+/** A cross compiler with its libraries. */
+const CXX = "aarch64-linux-gnu-g++";
+const COMPILES = ["-static", "-x", "c++", "-", "-o", "/dev/null"];
 
 /** CPU models of QEMU: without dot products, with them. `max` has int8 matrix products too. */
 const LESSER_CPUS = [
@@ -63,10 +67,10 @@ const LESSER_CPUS = [
 ];
 
 describe("kernels on AArch64, emulated", () => {
-  const compiler = found("aarch64-linux-gnu-g++");
-  const emulator = found("qemu-aarch64");
+  const compiler = found(CXX, COMPILES, "#include <vector>\nint main() {}\n");
+  const emulator = found("qemu-aarch64", ["--version"]);
   if (compiler === null || emulator === null) {
-    const missing = compiler === null ? "aarch64-linux-gnu-g++" : "qemu-aarch64";
+    const missing = compiler === null ? CXX : "qemu-aarch64";
     process.stderr.write(`kernels on AArch64: ${missing} is not installed, skipped\n`);
     test.skip("every level gives the right results", () => undefined);
     return;
