@@ -1,11 +1,14 @@
 // The decoder of a model of random weights here and in llama.cpp, in one run and alternating order: the same weights, the
-// same number of prompt and generated tokens, each run in a process of its own after a warm-up.
+// same number of prompt and generated tokens. Each run is a process of its own that loads once, does all once to warm up,
+// and measures some passes; figures are of the passes of all runs together.
 //
 // node-llama-cpp is no dependency of this project (its install step fetches or builds binaries). Install it anywhere:
 //   mkdir /tmp/peers && cd /tmp/peers && npm init -y && npm install node-llama-cpp --ignore-scripts
 // Then, after npx pnpm build:
-//   node bench/peers/llama-cpp.mjs --installed-in /tmp/peers [--size qwen3-asr-0.6b] [--qtype q8_0,q4_0]
-//        [--prefill-tokens 402] [--decode-tokens 64] [--threads 2] [--runs 5] [--cache FOLDER]
+//   node bench/peers/llama-cpp.mjs --installed-in /tmp/peers [--size qwen3-asr-0.6b] [--qtypes Q8_0,Q4_0]
+//        [--prefill-tokens 402] [--context 402] [--decode-tokens 48] [--threads 2] [--runs 5] [--passes 2]
+//        [--cache FOLDER]
+// --context is the number of tokens in the cache where generating begins (default: the prompt's).
 import { spawnSync } from "node:child_process";
 import { existsSync, statSync } from "node:fs";
 import { availableParallelism, cpus, loadavg, tmpdir } from "node:os";
@@ -13,7 +16,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { openCheckpoint, quantizeCheckpoint } from "../../packages/quant-core/dist/index.js";
-import { runInChild, spreadOf } from "../../packages/cli-core/dist/index.js";
+import { spreadOf } from "../../packages/cli-core/dist/index.js";
 import { syntheticModel } from "../../packages/asr-cli/dist/bench/synthetic-model.js";
 import { quantizeProfileOf } from "../../packages/asr-cli/dist/family.js";
 import { measureLimits } from "../limits.mjs";
@@ -22,11 +25,13 @@ const { values: flags } = parseArgs({
   options: {
     "installed-in": { type: "string" },
     size: { type: "string", default: "qwen3-asr-0.6b" },
-    qtype: { type: "string", default: "q8_0,q4_0" },
+    qtypes: { type: "string", default: "Q8_0,Q4_0" },
     "prefill-tokens": { type: "string", default: "402" },
-    "decode-tokens": { type: "string", default: "64" },
+    context: { type: "string" },
+    "decode-tokens": { type: "string", default: "48" },
     threads: { type: "string", default: String(availableParallelism()) },
     runs: { type: "string", default: "5" },
+    passes: { type: "string", default: "2" },
     cache: { type: "string", default: join(tmpdir(), "voxquant-bench") },
   },
 });
@@ -36,12 +41,18 @@ if (flags["installed-in"] === undefined) {
   );
   process.exit(2);
 }
-const [threads, runs, prefillTokens, decodeTokens] = [
+const [threads, runs, prefillTokens, context, decodeTokens, passes] = [
   flags.threads,
   flags.runs,
   flags["prefill-tokens"],
+  flags.context ?? flags["prefill-tokens"],
   flags["decode-tokens"],
+  flags.passes,
 ].map(Number);
+if (context < prefillTokens) {
+  console.error(`--context ${context} is less than the prompt of ${prefillTokens} tokens`);
+  process.exit(2);
+}
 const METRICS = ["load_ms", "prefill_ms", "decode_ms_per_token", "peak_rss_bytes"];
 
 const limit = measureLimits(threads);
@@ -50,9 +61,10 @@ console.log(
     `read ${limit === null ? "n/a" : `${limit.readGBs} GB/s`}`,
 );
 console.log(
-  `${flags.size}: prefill ${prefillTokens}, decode ${decodeTokens} tokens from there; medians of ${runs} (min–max)`,
+  `${flags.size}: prefill ${prefillTokens}, decode ${decodeTokens} tokens from ${context}; medians of ${runs} runs with ` +
+    `${passes} passes each (min–max); ratios of the medians, and of the best`,
 );
-for (const qtype of flags.qtype.split(",")) await compare(qtype);
+for (const qtype of flags.qtypes.split(",")) await compare(qtype.toLowerCase());
 process.exit(0);
 
 async function compare(qtype) {
@@ -60,23 +72,30 @@ async function compare(qtype) {
   const ours = await syntheticModel(flags.size, qtype, flags.cache, { signal, onProgress: () => undefined });
   const theirs = await llamaCppFile(ours, qtype);
   const contestants = [
-    { name: "voxquant", run: () => runOurs(ours, signal), results: [] },
-    { name: "llama.cpp", run: () => runLlamaCpp(theirs), results: [] },
+    { name: "voxquant", run: () => runProgram("voxquant-run.mjs", ours), results: [] },
+    {
+      name: "llama.cpp",
+      run: () => runProgram("llama-cpp-run.mjs", flags["installed-in"], theirs),
+      results: [],
+    },
   ];
   for (let round = 0; round < runs; round++) {
     for (const contestant of round % 2 === 0 ? contestants : contestants.toReversed()) {
-      contestant.results.push(await contestant.run());
+      contestant.results.push(contestant.run());
     }
   }
   const [mine, other] = contestants.map(({ results }) =>
-    Object.fromEntries(METRICS.map((name) => [name, spreadOf(results.map((result) => result[name]))])),
+    Object.fromEntries(METRICS.map((name) => [name, spreadOf(results.flatMap((result) => result[name]))])),
   );
   console.log(
-    `\n${qtype}\n${"".padEnd(22)}${"voxquant".padStart(24)}${"llama.cpp".padStart(24)}${"ratio".padStart(8)}`,
+    `\n${qtype}\n${"".padEnd(22)}${"voxquant".padStart(24)}${"llama.cpp".padStart(24)}${"ratio".padStart(8)}${"best".padStart(8)}`,
   );
   for (const name of METRICS) {
     const ratio = (mine[name].median / other[name].median).toFixed(3);
-    console.log(`${name.padEnd(22)}${show(name, mine[name])}${show(name, other[name])}${ratio.padStart(8)}`);
+    const best = (mine[name].min / other[name].min).toFixed(3);
+    console.log(
+      `${name.padEnd(22)}${show(name, mine[name])}${show(name, other[name])}${ratio.padStart(8)}${best.padStart(8)}`,
+    );
   }
   const bytes = await decoderBytes(theirs);
   for (const [name, { decode_ms_per_token: ms }] of [
@@ -106,29 +125,12 @@ async function llamaCppFile(ours, qtype) {
   return output;
 }
 
-/** A short clip, and a prompt filled up to the wanted length: no more of the encoder than it takes to get there. */
-async function runOurs(source, signal) {
-  const { metrics } = await runInChild(
-    new URL("../../packages/asr-cli/dist/bench/child.js", import.meta.url),
-    {
-      source,
-      decoderWeights: "auto",
-      decoderGguf: null,
-      backend: "native",
-      threads,
-      precision: "fast",
-      workload: { kind: "synthetic", audioSeconds: 1, batch: 1, prefillTokens, decodeTokens, context: null },
-    },
-    { signal, countEvents: false },
-  );
-  return metrics;
-}
-
-function runLlamaCpp(model) {
-  const program = fileURLToPath(new URL("llama-cpp-run.mjs", import.meta.url));
-  const args = [program, flags["installed-in"], model, threads, prefillTokens, decodeTokens].map(String);
+/** One run in a process of its own: what it measured, an array per metric. */
+function runProgram(name, ...files) {
+  const program = fileURLToPath(new URL(name, import.meta.url));
+  const args = [program, ...files, threads, prefillTokens, context, decodeTokens, passes].map(String);
   const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: "utf8" });
-  if (status !== 0) throw new Error(`llama.cpp ended with code ${status}: ${stderr.trim()}`);
+  if (status !== 0) throw new Error(`${name} ended with code ${status}: ${stderr.trim()}`);
   return JSON.parse(stdout.trim().split("\n").at(-1));
 }
 

@@ -19,7 +19,9 @@ function bench(...args: string[]): Promise<CliResult> {
 const KEYS = [
   ...["model", "weights", "backend", "isa", "threads", "audio_s", "load_ms", "features_ms", "encoder_ms"],
   ...["prefill_ms", "prefill_tokens", "decode_ms_per_token", "decode_tokens", "total_ms", "rtf"],
-  ...["peak_rss_bytes", "mapped_bytes", "file_bytes"],
+  ...["peak_rss_bytes", "mapped_bytes", "file_bytes", "file_sha256", "cold_start_ms", "ttft_ms", "wall_ms"],
+  ...["event_loop_delay_max_ms", "user_ms", "sys_ms", "minor_faults", "major_faults", "instructions"],
+  ...["cycles", "private_bytes", "wer", "cer", "stars"],
 ];
 
 test("a model in two types, compared with an earlier run", async () => {
@@ -43,6 +45,7 @@ test("a model in two types, compared with an earlier run", async () => {
     expect(summary["total_ms"]).toBeGreaterThan(0);
     expect(summary["cold_start_ms"]).toBeGreaterThan(summary["load_ms"] as number);
     expect(summary["decode_tokens"]).toBeGreaterThan(1);
+    expect(summary["file_sha256"]).toMatch(/^[0-9a-f]{64}$/);
   }
   expect(summaries[0]!["file_bytes"]).toBeGreaterThan(summaries[1]!["file_bytes"] as number);
   expect(readdirSync(results).sort()).toEqual(["first.html", "first.jsonl", "first.md"]);

@@ -37,3 +37,9 @@ export {
   type TensorShape,
 } from "./random-model.js";
 export { qwen3LayerShapes, type Qwen3Sizes } from "./qwen3-shapes.js";
+export {
+  byteLevelVocabulary,
+  type AddedToken,
+  type VocabularyFiles,
+  type VocabularyOptions,
+} from "./random-vocabulary.js";

@@ -72,7 +72,7 @@ function columnsOf<T extends BenchTypes>(
       ...what,
       { title: "cold start", cell: ({ cold_start_ms }) => duration(cold_start_ms) },
       ...report.stageColumns,
-      { title: "event loop", cell: ({ event_loop_max_ms }) => duration(event_loop_max_ms) },
+      { title: "event loop", cell: ({ event_loop_delay_max_ms }) => duration(event_loop_delay_max_ms) },
     ],
     // The process as the system counts it.
     system: [

@@ -34,7 +34,7 @@ export interface CommonMetrics {
   /** total_ms by the audio's length. */
   readonly rtf: number;
   /** Longest time in which the event loop got no turn. */
-  readonly event_loop_max_ms: number;
+  readonly event_loop_delay_max_ms: number;
   /** Of the measured work, all threads. */
   readonly user_ms: number;
   readonly sys_ms: number;
@@ -57,7 +57,7 @@ export type OutsideMetricName =
 /** Those that `underClocks` takes. */
 export type ClockMetrics = Pick<
   CommonMetrics,
-  "event_loop_max_ms" | "user_ms" | "sys_ms" | "peak_rss_bytes" | "minor_faults" | "major_faults"
+  "event_loop_delay_max_ms" | "user_ms" | "sys_ms" | "peak_rss_bytes" | "minor_faults" | "major_faults"
 >;
 
 export type Metrics<T extends BenchTypes> = CommonMetrics & T["stages"];
@@ -101,6 +101,8 @@ export interface Scenario<T extends BenchTypes> {
 /** A scenario with what its runs gave. */
 export interface Measured<T extends BenchTypes> {
   readonly scenario: Scenario<T>;
+  /** Of its weight files, see `digestOf`. */
+  readonly fileSha256: string | null;
   readonly results: readonly RunResult<T>[];
 }
 

@@ -21,7 +21,7 @@ export function formatResults<T extends BenchTypes>(
 ): string {
   const { label, started, machine, summaries } = run;
   const lines: object[] = [{ kind: "bench", label, started, ...machine }];
-  for (const { scenario, results } of measured) {
+  for (const { scenario, results, fileSha256 } of measured) {
     const { model, weights } = scenario;
     results.forEach(({ metrics, backend, isa, threads, detail }, index) => {
       lines.push({
@@ -30,6 +30,8 @@ export function formatResults<T extends BenchTypes>(
         run: index + 1,
         model,
         weights,
+        file_bytes: scenario.fileBytes,
+        file_sha256: fileSha256,
         backend,
         isa,
         threads,

@@ -1,6 +1,6 @@
 import { CommandFailure, describeError, isAbort } from "../exit.js";
 import type { Session } from "../session.js";
-import { dropFromCache, warmFiles } from "./file-cache.js";
+import { digestOf, dropFromCache, readDigests } from "./file-cache.js";
 import { threadsText } from "./markdown.js";
 import type { BenchTypes, Measured, RunResult, Scenario } from "./measurement.js";
 import { runInChild } from "./run-child.js";
@@ -24,8 +24,13 @@ export async function runRounds<T extends BenchTypes>(
   { child, runs, cold, countEvents }: RoundOptions,
   { terminal, signal }: Session,
 ): Promise<{ measured: Measured<T>[]; failures: number }> {
-  const states = scenarios.map((scenario) => ({ scenario, results: [] as RunResult<T>[], failed: false }));
-  if (!cold) await warmFiles([...new Set(scenarios.flatMap(({ files }) => files))], signal);
+  const digests = await readDigests(new Set(scenarios.flatMap(({ files }) => files)), signal);
+  const states = scenarios.map((scenario) => ({
+    scenario,
+    fileSha256: digestOf(scenario.files, digests),
+    results: [] as RunResult<T>[],
+    failed: false,
+  }));
   for (let round = 0; round < runs; round++) {
     const order = round % 2 === 0 ? states : [...states].reverse();
     for (const state of order) {

@@ -21,7 +21,7 @@ const COMMON: CommonMetrics = {
   warmup_ms: 900,
   total_ms: 1000,
   rtf: 0.1,
-  event_loop_max_ms: 12,
+  event_loop_delay_max_ms: 12,
   user_ms: 1800,
   sys_ms: 20,
   peak_rss_bytes: 9e8,
@@ -73,7 +73,11 @@ function measured(
   }));
   const job: BenchJob = { backend: "native", threads: null, precision: "fast" };
   const fileBytes = types.startsWith("BF16") ? 2e9 : 1e9;
-  return { scenario: { model: "<model> | x", weights, job, files: [], fileBytes }, results };
+  return {
+    scenario: { model: "<model> | x", weights, job, files: [], fileBytes },
+    fileSha256: "0".repeat(64),
+    results,
+  };
 }
 
 const FLOAT = measured("safetensors", "BF16", [1000, 1200, 1100], ["alpha", "beta", "gamma", "delta"]);
@@ -97,7 +101,13 @@ function runOf(summaries: readonly Summary<ToyBench>[]): BenchRun<ToyBench> {
 test("medians, spread, and what could not be measured", () => {
   const [float, quantized] = summarize([FLOAT, QUANTIZED], "warm", JUDGE);
   expect(float).toMatchObject({ total_ms: 1100, min: { total_ms: 1000 }, max: { total_ms: 1200 }, runs: 3 });
-  expect(quantized).toMatchObject({ total_ms: 600, rtf: 0.06, file_bytes: 1e9, instructions: null });
+  expect(quantized).toMatchObject({
+    total_ms: 600,
+    rtf: 0.06,
+    file_bytes: 1e9,
+    file_sha256: "0".repeat(64),
+    instructions: null,
+  });
   expect(quantized!.p95.total_ms).toBeCloseTo(690);
   expect(quantized!.cv.total_ms).toBeCloseTo(1 / 6);
   expect("instructions" in quantized!.min).toBe(false);

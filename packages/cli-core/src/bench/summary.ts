@@ -12,6 +12,8 @@ export interface SummaryFacts {
   readonly precision: string;
   readonly audio_s: number;
   readonly file_bytes: number;
+  /** Hexadecimal SHA-256 of the weights' file; of several, that of their lines in `sha256sum` style; null for a URL. */
+  readonly file_sha256: string | null;
   readonly runs: number;
   readonly file_cache: "warm" | "cold";
   /** 0 to 5, by the program's rule: what the weights' type costs in quality; null if that was not measured. */
@@ -48,7 +50,7 @@ export function summarize<T extends BenchTypes>(
 ): Summary<T>[] {
   const done = measured.filter(({ results }) => results.length > 0);
   return done.map((entry) => {
-    const { scenario, results } = entry;
+    const { scenario, results, fileSha256 } = entry;
     const first = results[0]!;
     const facts: Omit<SummaryFacts, "stars"> = {
       model: scenario.model,
@@ -60,6 +62,7 @@ export function summarize<T extends BenchTypes>(
       precision: scenario.job.precision,
       audio_s: first.audioSeconds,
       file_bytes: scenario.fileBytes,
+      file_sha256: fileSha256,
       runs: results.length,
       file_cache: fileCache,
       note: noteOf(results),

@@ -1,6 +1,8 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { underClocks } from "./child.js";
+import { digestOf, readDigests } from "./file-cache.js";
 import { parsePerf, perfCommand } from "./perf-counters.js";
 import { parseStatus } from "./process-status.js";
 import { readResults } from "./results-file.js";
@@ -31,6 +33,26 @@ test("resident parts of a process", () => {
   const status = "Name:\tnode\nVmHWM:\t  200 kB\nRssAnon:\t  120 kB\nRssFile:\t   80 kB\nRssShmem:\t 0 kB\n";
   expect(parseStatus(status)).toEqual({ privateBytes: 120 * 1024, mappedBytes: 80 * 1024 });
   expect(parseStatus("Name:\tnode\n")).toBeNull();
+});
+
+test("the event loop's longest delay counts also where the work begins or ends with it", async () => {
+  const { metrics } = await underClocks(() => {
+    const end = performance.now() + 60;
+    while (performance.now() < end);
+    return Promise.resolve();
+  });
+  expect(metrics.event_loop_delay_max_ms).toBeGreaterThan(50);
+});
+
+test("one digest for a file, one for several in whatever order", async () => {
+  const [a, b] = [file("a.safetensors", "abc"), file("b.safetensors", "")];
+  const digests = await readDigests([b, a], new AbortController().signal);
+  const ofA = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"; // FIPS 180-2, appendix B.1
+  expect(digestOf([a], digests)).toBe(ofA);
+  // sha256sum a.safetensors b.safetensors | sha256sum
+  expect(digestOf([b, a], digests)).toBe("d2d04e7d28b904f67fba46ec8a63649be04d39b956a8383039d8798ffd8ae516");
+  expect(digestOf([a, b], digests)).toBe(digestOf([b, a], digests));
+  expect(digestOf([], digests)).toBeNull();
 });
 
 test("counts of perf stat", () => {
