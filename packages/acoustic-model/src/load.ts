@@ -14,6 +14,8 @@ import { openTtsModel, type OpenedTtsModel, type OpenTtsOptions } from "./open-m
 import { CodecDecoder } from "./qwen3-tts/codec/decoder.js";
 import { CodecWeights } from "./qwen3-tts/codec/weights.js";
 import { Qwen3TtsModel } from "./qwen3-tts/model.js";
+import { Qwen3TtsSynthesizer } from "./synthesizer.js";
+import type { TtsModel } from "./tts-model.js";
 
 export interface LoadTtsOptions extends OpenTtsOptions {
   /** Default `auto`: the first that works of native, wasm, cpu. */
@@ -46,6 +48,15 @@ export interface LoadedQwen3Tts {
 
 /** Positions of a long sentence: 30 s at 12.5 frames a second, and its prompt. */
 const SENTENCE_POSITIONS = 512;
+
+/**
+ * Loads a model that speaks.
+ * @param source a model folder, a GGUF file, the URL of either, or such a file's content
+ * @throws as `loadQwen3Tts`
+ */
+export async function loadTtsModel(source: ModelSource, options: LoadTtsOptions = {}): Promise<TtsModel> {
+  return new Qwen3TtsSynthesizer(await loadQwen3Tts(source, options));
+}
 
 /**
  * Loads the networks of a Qwen3-TTS checkpoint: a model folder (safetensors, sharded or not, with or without the talker in

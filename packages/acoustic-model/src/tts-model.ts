@@ -1,3 +1,4 @@
+import type { TraceSink } from "@voxquant/nn";
 import type { Precision } from "@voxquant/quant-core";
 
 export type TtsVariant = "base" | "custom_voice" | "voice_design";
@@ -89,15 +90,29 @@ export interface SynthesizeOptions {
   readonly streamingText?: boolean;
   /** Write out numbers, dates, units and abbreviations first; default true. */
   readonly normalize?: boolean;
-  /** Codec frames in the first chunk of audio, default 4. */
+  /** Codec frames in the first chunk of a sentence's audio, default 4. Chunks grow from there. */
   readonly firstChunkFrames?: number;
-  /** Codec frames in each further chunk, default 10. */
+  /** Codec frames in a chunk, at most; default 10. */
   readonly chunkFrames?: number;
+  /**
+   * Index of the sentence to begin with, default 0. A sentence sounds the same whether those before it are spoken or not,
+   * so that a long text can be continued where it was interrupted.
+   */
+  readonly fromSentence?: number;
   /** Aborts within one frame; the promise or iterator rejects with the signal's reason. */
   readonly signal?: AbortSignal;
   onProgress?(progress: SynthesizeProgress): void;
   /** Something in the request has no effect, or had to be changed. */
   onWarning?(message: string): void;
+  /** The audio of a sentence is complete; in the order of the text. */
+  onSentence?(sentence: SynthesizedSentence): void;
+  /** After the last sentence. */
+  onFinish?(timings: SynthesisTimings): void;
+}
+
+export interface TracedSynthesizeOptions extends SynthesizeOptions {
+  /** Receives the stage tensors of talker and code predictor; of several sentences those of each under `INDEX.`. */
+  readonly trace?: TraceSink;
 }
 
 export interface SynthesizeProgress {
@@ -133,7 +148,7 @@ export interface SynthesizedSentence {
   readonly codes: Int32Array;
 }
 
-/** Where the time of a synthesis went, milliseconds. */
+/** Where the time of a synthesis went, milliseconds; requests of one batch share theirs. */
 export interface SynthesisTimings {
   readonly promptMs: number;
   /** From the call to the first chunk of audio. */
@@ -152,13 +167,22 @@ export interface SynthesizedSpeech {
   /** Seconds. */
   readonly duration: number;
   readonly sentences: readonly SynthesizedSentence[];
+  /** What was said with; the same seed gives the same speech again. */
+  readonly seed: number;
   readonly warnings: readonly string[];
   readonly timings: SynthesisTimings;
 }
 
 export interface BatchOptions {
+  /** Ends the whole batch, as that of any of its requests does. */
   readonly signal?: AbortSignal;
   onProgress?(progress: SynthesizeProgress): void;
+}
+
+export interface CreateVoiceOptions {
+  /** What is said in the recording; with it, its manner of speaking is continued too, else its timbre alone is taken. */
+  readonly text?: string;
+  readonly signal?: AbortSignal;
 }
 
 /** A speech synthesizer. Calls may overlap: they take turns on the model and never see each other. */
@@ -170,8 +194,8 @@ export interface TtsModel {
    * @throws ConfigError for an unusable text, an unknown speaker or language, or contradictory options; the signal's
    *   reason when aborted
    */
-  synthesize(text: string, options?: SynthesizeOptions): AsyncIterable<AudioChunk>;
-  /** The whole speech at once. Errors as `synthesize`. */
+  synthesize(text: string, options?: TracedSynthesizeOptions): AsyncIterable<AudioChunk>;
+  /** The whole speech at once: the same samples, several sentences being made together. Errors as `synthesize`. */
   synthesizeToBuffer(text: string, options?: SynthesizeOptions): Promise<SynthesizedSpeech>;
   /** Several texts in one pass, each result as if it had been alone. Errors as `synthesize`. */
   synthesizeBatch(
@@ -179,12 +203,12 @@ export interface TtsModel {
     options?: BatchOptions,
   ): Promise<SynthesizedSpeech[]>;
   /**
-   * A voice from a recording; with the `text` said in it, its manner of speaking is continued too.
+   * A voice from a recording of 3 to 30 s.
    * @throws UnsupportedError for a checkpoint that cannot clone, AudioError for a recording too short or silent
    */
   createVoice(
     audio: { readonly samples: Float32Array; readonly sampleRate: number },
-    options?: { readonly text?: string },
+    options?: CreateVoiceOptions,
   ): Promise<Voice>;
   /** Ends running calls with an error and frees the model. */
   dispose(): Promise<void>;

@@ -56,8 +56,9 @@ export class AsyncQueue<T> implements AsyncIterable<T> {
     this.#finish({ error });
   }
 
+  /** The first end counts. */
   #finish(end: { readonly error?: unknown }): void {
-    this.#end = end;
+    this.#end ??= end;
     this.#wakeReader?.();
     this.#wakeProducer?.();
   }

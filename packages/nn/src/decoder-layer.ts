@@ -13,12 +13,13 @@ export interface DecoderLayerConfig extends CachedSelfAttentionConfig {
 /** A pre-norm layer of the Qwen3 decoder (modeling_qwen3.py `Qwen3DecoderLayer`). */
 export class DecoderLayer {
   readonly inputNorm: RmsNorm;
+  /** The layer as one op; null where the device has none. */
+  readonly fused: FusedDecoderLayer | null;
   readonly #runtime: Runtime;
   readonly #index: number;
   readonly #attention: CachedSelfAttention;
   readonly #mlpNorm: RmsNorm;
   readonly #mlp: SwigluMlp;
-  readonly #fused: FusedDecoderLayer | null;
 
   private constructor(
     runtime: Runtime,
@@ -33,7 +34,7 @@ export class DecoderLayer {
     this.#attention = attention;
     this.#mlpNorm = parts.mlpNorm;
     this.#mlp = mlp;
-    this.#fused = FusedDecoderLayer.create(runtime, {
+    this.fused = FusedDecoderLayer.create(runtime, {
       query: attention.query,
       key: attention.key,
       value: attention.value,
@@ -82,8 +83,8 @@ export class DecoderLayer {
     sequences: readonly SequenceRows[],
     trace?: TraceSink,
   ): [sum: Tensor2D, normed: Tensor2D] {
-    if (this.#fused !== null && trace === undefined && this.#runtime.observe === null) {
-      return this.#fused.forward(x, normed, nextNorm.gamma, positions, sequences, this.#index);
+    if (this.fused !== null && trace === undefined && this.#runtime.observe === null) {
+      return this.fused.forward(x, normed, nextNorm.gamma, positions, sequences, this.#index);
     }
     const name = `layer${this.#index}`;
     traceTensor(trace, `${name}.input_norm`, normed);

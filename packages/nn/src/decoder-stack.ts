@@ -1,5 +1,5 @@
 import { concat2d, slice2d, type Tensor2D } from "@tensorflow/tfjs-core";
-import type { KvCache, Runtime, SequenceRows } from "@voxquant/quant-core";
+import { FusedDecoderStack, type KvCache, type Runtime, type SequenceRows } from "@voxquant/quant-core";
 import { DecoderLayer, type DecoderLayerConfig } from "./decoder-layer.js";
 import type { EventLoopBreak } from "./event-loop.js";
 import { RmsNorm } from "./norms.js";
@@ -19,6 +19,7 @@ export class DecoderStack {
   readonly #runtime: Runtime;
   readonly #layers: readonly DecoderLayer[];
   readonly #norm: RmsNorm;
+  readonly #fused: FusedDecoderStack | null;
 
   private constructor(
     config: DecoderStackConfig,
@@ -30,6 +31,11 @@ export class DecoderStack {
     this.#runtime = runtime;
     this.#layers = layers;
     this.#norm = norm;
+    this.#fused = FusedDecoderStack.create(
+      runtime,
+      layers.flatMap(({ fused }) => fused ?? []),
+      [...layers.map(({ inputNorm }) => inputNorm.gamma), norm.gamma],
+    );
   }
 
   /** `prefix` comes before `layers.0…` and `norm` in the tensors' names. */
@@ -86,11 +92,14 @@ export class DecoderStack {
   }
 
   /**
-   * The same without a pause, for few rows: a decode step. To be called inside `runtime.run`, which frees what lies
-   * between; `embeds` stays the caller's.
+   * The same without a pause, for few rows: a decode step, which is one op where the device has it. To be called inside
+   * `runtime.run`, which frees what lies between; `embeds` stays the caller's.
    */
   step(embeds: Tensor2D, sequences: readonly SequenceRows[]): Tensor2D {
     const positions = positionsOf(embeds.shape[0], sequences);
+    if (this.#fused !== null && this.#runtime.observe === null) {
+      return this.#fused.forward(embeds, positions, sequences);
+    }
     let x = embeds;
     let normed = this.#layers[0]!.inputNorm.forward(x);
     for (let i = 0; i < this.#layers.length; i++)

@@ -175,6 +175,32 @@ describe("Qwen3Decoder and generateGreedy", () => {
     for (const cache of caches) runtime.releaseKvCache(cache);
   });
 
+  it.each(["exact", "fast"] as const)(
+    "gives the same in one op and layer by layer on the fastest backend, %s",
+    async (precision) => {
+      const fastest = new Runtime((await selectDevice("auto")).device, precision);
+      const stack = await DecoderStack.load(fastest, sourceOf(randomWeights()), "model.", config);
+      const cache = stack.createCache(7);
+      const run = (count: number, position: number) => {
+        const rows = gaussian(count * config.hiddenSize, 50 + position, 1);
+        const states = fastest.run(() =>
+          stack.step(tensor2d(rows, [count, config.hiddenSize]), [{ cache, start: 0, count, position }]),
+        );
+        const values = [...states.dataSync()];
+        states.dispose();
+        return values;
+      };
+      const twoSteps = () => [run(5, 0), run(2, 5)];
+      const expected = twoSteps();
+      expect(expected.flat().every(Number.isFinite)).toBe(true);
+      const seen: string[] = [];
+      fastest.observe = (name) => seen.push(name);
+      expect(twoSteps()).toEqual(expected);
+      expect(seen.filter((name) => name.endsWith("down_proj.weight"))).toHaveLength(2 * config.layers);
+      fastest.dispose();
+    },
+  );
+
   it("traces what is inside a layer", async () => {
     const stack = await DecoderStack.load(runtime, sourceOf(randomWeights()), "model.", config);
     const cache = stack.createCache(4);

@@ -60,6 +60,7 @@ export class Sampler {
   /** What top-k and top-p keep: ids, ascending, and their scores after the temperature. */
   #ids = new Int32Array(0);
   #scaled = new Float32Array(0);
+  #masses = new Float64Array(0);
   #count = 0;
 
   /**
@@ -80,15 +81,16 @@ export class Sampler {
     if (options.temperature === 0) return argmax(scores);
     this.#keep(scores, options);
     const scaled = this.#scaled;
+    const masses = this.#masses;
     const count = this.#count;
     let largest = -Infinity;
     for (let i = 0; i < count; i++) if (scaled[i]! > largest) largest = scaled[i]!;
     let sum = 0;
-    for (let i = 0; i < count; i++) sum += exp(scaled[i]! - largest);
+    for (let i = 0; i < count; i++) sum += masses[i] = exp(scaled[i]! - largest);
     const target = random.next() * sum;
     let mass = 0;
     for (let i = 0; i < count; i++) {
-      mass += exp(scaled[i]! - largest);
+      mass += masses[i]!;
       if (mass > target) return this.#ids[i]!;
     }
     return this.#ids[count - 1]!;
@@ -99,6 +101,7 @@ export class Sampler {
       this.#values = new Float32Array(scores.length);
       this.#ids = new Int32Array(scores.length);
       this.#scaled = new Float32Array(scores.length);
+      this.#masses = new Float64Array(scores.length);
     }
     // A temperature keeps the order, so that it is enough to divide what top-k leaves.
     const limit = topK > 0 && topK < scores.length ? this.#kthLargest(scores, topK) : -Infinity;
@@ -138,29 +141,29 @@ export class Sampler {
     this.#count = kept.length;
   }
 
-  /** Quickselect (Hoare) on a copy. */
+  /**
+   * By a heap of the k largest so far, the smallest on top: of many scores few ever get into it. `k` is at most their
+   * number.
+   */
   #kthLargest(scores: Float32Array, k: number): number {
-    const values = this.#values;
-    values.set(scores);
-    let from = 0;
-    let to = scores.length - 1;
-    const wanted = k - 1;
-    while (from < to) {
-      const pivot = values[(from + to) >> 1]!;
-      let left = from;
-      let right = to;
-      while (left <= right) {
-        while (values[left]! > pivot) left++;
-        while (values[right]! < pivot) right--;
-        if (left > right) break;
-        const value = values[left]!;
-        values[left++] = values[right]!;
-        values[right--] = value;
-      }
-      if (wanted <= right) to = right;
-      else if (wanted >= left) from = left;
-      else break;
+    const heap = this.#values;
+    for (let i = 0; i < k; i++) heap[i] = scores[i]!;
+    for (let at = (k >> 1) - 1; at >= 0; at--) sink(heap, k, at, heap[at]!);
+    for (let i = k; i < scores.length; i++) {
+      const score = scores[i]!;
+      if (score > heap[0]!) sink(heap, k, 0, score);
     }
-    return values[wanted]!;
+    return heap[0]!;
   }
+}
+
+/** Puts `value` in the place `at` of a heap of `count`, or below, so that no value is above a smaller one. */
+function sink(heap: Float32Array, count: number, at: number, value: number): void {
+  for (let child = 2 * at + 1; child < count; child = 2 * at + 1) {
+    if (child + 1 < count && heap[child + 1]! < heap[child]!) child++;
+    if (heap[child]! >= value) break;
+    heap[at] = heap[child]!;
+    at = child;
+  }
+  heap[at] = value;
 }

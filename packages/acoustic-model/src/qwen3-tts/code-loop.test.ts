@@ -34,3 +34,15 @@ test("speech with pauses is none", () => {
   expect(watch(speech(900))).toBeNull();
   expect(watch([...speech(50), ...repeat([5], 50), ...speech(50), ...repeat([5, 6], 25)])).toBeNull();
 });
+
+test("a repetition is suspect once it is longer than usual, and no more when it ends", () => {
+  const guard = new CodeLoopGuard();
+  const suspect = (codes: readonly number[]) => {
+    for (const code of codes) guard.push(code);
+    return guard.suspectFrames;
+  };
+  expect(suspect(speech(40))).toBe(0);
+  expect(suspect(repeat([5], 17))).toBe(0);
+  expect(suspect(repeat([5], 13))).toBe(13);
+  expect(suspect([6])).toBe(0);
+});

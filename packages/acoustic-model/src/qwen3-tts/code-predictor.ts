@@ -1,7 +1,7 @@
-import { concat2d, reshape, slice2d, type Rank, type Tensor2D } from "@tensorflow/tfjs-core";
+import type { Tensor2D } from "@tensorflow/tfjs-core";
 import { add, type Embedding, type KvCache, type LinearLayer, type Runtime } from "@voxquant/quant-core";
 import type { DecoderStack, EventLoopBreak } from "@voxquant/nn";
-import { hostRows } from "./talker.js";
+import { hostRows, rowsTensor } from "./talker.js";
 
 export interface CodePredictorParts {
   readonly stack: DecoderStack;
@@ -48,14 +48,14 @@ export class CodePredictor {
 
   /**
    * The codes after the first of one frame of each of several sequences.
-   * @param hidden the talker's states, `[frames, talker hidden]`, consumed
-   * @param first embeddings of code 0 of each, of the same shape, consumed
+   * @param hidden the talker's state of each frame, `[talker hidden]`
+   * @param first embeddings of code 0 of each, `[frames, talker hidden]`, consumed
    * @param caches one per frame
    * @param choose gives the code of a frame's codebook `step + 1`, from scores that it may overwrite
    * @returns the sum of the embeddings of all codes of each frame, the caller's to dispose
    */
   async predict(
-    hidden: Tensor2D,
+    hidden: readonly Float32Array[],
     first: Tensor2D,
     caches: readonly KvCache[],
     choose: (frame: number, step: number, logits: Float32Array) => number,
@@ -92,37 +92,37 @@ export class CodePredictor {
     } catch (error) {
       sum.dispose();
       throw error;
-    } finally {
-      hidden.dispose();
     }
     return sum;
   }
 
   /** Positions 0 and 1 of each frame in one pass. */
   #firstStep(
-    hidden: Tensor2D,
+    hidden: readonly Float32Array[],
     first: Tensor2D,
     caches: readonly KvCache[],
     trace?: PredictorTrace,
   ): Tensor2D {
-    const dim = hidden.shape[1];
-    const outs: Tensor2D[] = [];
+    const embedded = rowsOf(first);
+    const outs: Float32Array[] = [];
     for (let from = 0; from < caches.length; from += FIRST_STEP_FRAMES) {
       const part = caches.slice(from, from + FIRST_STEP_FRAMES);
-      const rows = (x: Tensor2D) => slice2d(x, [from, 0], [part.length, dim]);
-      const pairs = concat2d([rows(hidden), rows(first)], 1);
-      const x = this.#project(reshape<Rank.R2>(pairs, [2 * part.length, dim]));
+      const pairs = part.flatMap((_, i) => [hidden[from + i]!, embedded[from + i]!]);
+      const x = this.#project(rowsTensor(pairs, first.shape[1]));
       const states = this.#parts.stack.step(
         x,
         part.map((cache, i) => ({ cache, start: 2 * i, count: 2, position: 0 })),
       );
-      outs.push(secondOfEach(states));
+      outs.push(...rowsOf(states).filter((_, row) => row % 2 === 1));
       if (trace !== undefined) {
-        trace.input(0, hostRows(firstOfEach(x)), from, from + part.length);
-        trace.input(1, hostRows(secondOfEach(x)), from, from + part.length);
+        const inputs = rowsOf(x);
+        for (let i = 0; i < part.length; i++) {
+          trace.input(0, inputs[2 * i]!, from + i, from + i + 1);
+          trace.input(1, inputs[2 * i + 1]!, from + i, from + i + 1);
+        }
       }
     }
-    return outs.length === 1 ? outs[0]! : concat2d(outs, 0);
+    return rowsTensor(outs, outs[0]!.length);
   }
 
   #step(embedded: Tensor2D, caches: readonly KvCache[], position: number, trace?: PredictorTrace): Tensor2D {
@@ -139,14 +139,9 @@ export class CodePredictor {
   }
 }
 
-/** Rows 0, 2, 4… of x `[2n, dim]`. */
-function firstOfEach(x: Tensor2D): Tensor2D {
+/** The rows of x one by one. */
+function rowsOf(x: Tensor2D): Float32Array[] {
   const [rows, dim] = x.shape;
-  return slice2d(reshape<Rank.R2>(x, [rows / 2, 2 * dim]), [0, 0], [rows / 2, dim]);
-}
-
-/** Rows 1, 3, 5… of x `[2n, dim]`. */
-function secondOfEach(x: Tensor2D): Tensor2D {
-  const [rows, dim] = x.shape;
-  return slice2d(reshape<Rank.R2>(x, [rows / 2, 2 * dim]), [0, dim], [rows / 2, dim]);
+  const values = hostRows(x);
+  return Array.from({ length: rows }, (_, row) => values.subarray(row * dim, (row + 1) * dim));
 }

@@ -104,8 +104,9 @@ test.each(refused)("refused: %s", (_, change, message) => {
   expect(() => parseWith((config) => void change(config))).toThrow(message);
 });
 
-test("a 25 Hz model is told apart", () => {
-  const parse = () => parseWith((config) => (config["tokenizer_type"] = "qwen3_tts_tokenizer_25hz"));
+test("a 25 Hz model is told apart, although it lacks what a 12 Hz model has", () => {
+  const changes = { tokenizer_type: "qwen3_tts_tokenizer_25hz", talker_config: {} };
+  const parse = () => parseWith((config) => void Object.assign(config, changes));
   expect(parse).toThrow(UnsupportedError);
   expect(() => parseQwen3TtsConfig("{", null, "model")).toThrow(/config\.json is not valid JSON/);
 });

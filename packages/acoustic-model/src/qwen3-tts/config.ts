@@ -92,7 +92,6 @@ const decoderFields = {
 
 const configSchema = z.object({
   model_type: z.literal("qwen3_tts"),
-  tokenizer_type: z.string(),
   tts_model_size: z.string(),
   tts_model_type: z.enum(["base", "custom_voice", "voice_design"]),
   im_start_token_id: id,
@@ -168,12 +167,14 @@ export function parseQwen3TtsConfig(
   location: string,
 ): Qwen3TtsConfig {
   const where = `${location}: config.json`;
-  const json = parse(configSchema, configJson, where);
-  if (json.tokenizer_type !== "qwen3_tts_tokenizer_12hz") {
+  // Before the rest, which the 25 Hz models have in another form.
+  const { tokenizer_type } = parse(z.object({ tokenizer_type: z.string() }), configJson, where);
+  if (tokenizer_type !== "qwen3_tts_tokenizer_12hz") {
     throw new UnsupportedError(
-      `${where} has tokenizer_type ${JSON.stringify(json.tokenizer_type)}; supported: "qwen3_tts_tokenizer_12hz" (the 12 Hz models)`,
+      `${where} has tokenizer_type ${JSON.stringify(tokenizer_type)}; supported: "qwen3_tts_tokenizer_12hz" (the 12 Hz models)`,
     );
   }
+  const json = parse(configSchema, configJson, where);
   const talker = json.talker_config;
   const predictor = talker.code_predictor_config;
   if (talker.num_code_groups !== predictor.num_code_groups) {

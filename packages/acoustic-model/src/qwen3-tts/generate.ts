@@ -37,20 +37,29 @@ export interface GenerateSpeechOptions {
   readonly signal?: AbortSignal;
   /**
    * Sees each frame when it is complete: index of the request, of the frame, and its codes (a copy). A promise holds the
-   * generation back until it is settled.
+   * generation back until it is settled. "silence" ends the speech after this frame.
    */
-  readonly onFrame?: (request: number, frame: number, codes: Int32Array) => void | Promise<void>;
+  readonly onFrame?: (
+    request: number,
+    frame: number,
+    codes: Int32Array,
+  ) => FrameVerdict | Promise<FrameVerdict>;
+  /** Sees each speech when it has ended, and holds the others back like `onFrame`. */
+  readonly onSpeech?: (request: number, speech: GeneratedSpeech) => void | Promise<void>;
   /** Receives the stages; of several requests those of each under `INDEX.`, without the layers. */
   readonly trace?: TraceSink;
   /** Is added to. */
   readonly timings?: SpeechTimings;
 }
 
+/** What whoever hears a frame says to it. */
+export type FrameVerdict = "silence" | null | void;
+
 export interface GeneratedSpeech {
   /** Time-major, `[frames · groups]`. */
   readonly codes: Int32Array;
   readonly frames: number;
-  readonly stopReason: Exclude<StopReason, "silence">;
+  readonly stopReason: StopReason;
   /** Frames before the codes began to loop; all unless `stopReason` is `repetition`. */
   readonly usefulFrames: number;
   /** Codes of codebook 0 as they were drawn: one more than frames, the last being the end or a code without a frame. */
@@ -71,17 +80,23 @@ export function plausibleFrames(textTokens: number): number {
   return PLAUSIBLE_FRAMES + PLAUSIBLE_FRAMES_PER_TOKEN * textTokens;
 }
 
+/** Speeches that are made together: as many as go through the fast products of few rows in one step. */
+const MOST_AT_ONCE = 8;
+/** Keys and values of speeches that are made together, at most, so that long ones are fewer. */
+const KV_BYTES_AT_ONCE = 2 ** 30;
+
 interface Prepared {
+  /** Index of the request. */
+  readonly index: number;
   readonly request: SpeechRequest;
   readonly prompt: Prompt;
   readonly sampling: SpeechSampling;
   readonly maxFrames: number;
-  readonly embedded: EmbeddedPrompt;
 }
 
 /**
- * Frames of several speeches in one pass: prompts are prefilled together without padding, then each step makes one frame of
- * every speech that still runs. Each result equals that request alone.
+ * Frames of several speeches in one pass: some prompts are prefilled together without padding, then each step makes one
+ * frame of every speech that runs, and when one ends the next begins. Each result equals that request alone.
  *
  * At the limit of N frames one code more is drawn, to tell an end there from speech that was cut, as in the official
  * package, whose `max_new_tokens` is N + 1.
@@ -95,65 +110,86 @@ export async function generateSpeech(
   options: GenerateSpeechOptions = {},
 ): Promise<GeneratedSpeech[]> {
   const { talker, predictor } = network;
-  const { trace, timings, signal } = options;
+  const { trace, signal } = options;
   signal?.throwIfAborted();
-  const start = performance.now();
-  const prepared = requests.map(({ request, prompt }): Prepared => {
+  const prepared = requests.map(({ request, prompt }, index): Prepared => {
     const sampling = resolveSampling(config.generation, request);
-    const maxFrames = frameLimit(config, request, prompt);
-    const voice = request.voice ?? null;
-    const embedded = embedPrompt(runtime, talker, predictor, prompt, voice, config.codeGroups);
-    return { request, prompt, sampling, maxFrames, embedded };
+    return { index, request, prompt, sampling, maxFrames: frameLimit(config, request, prompt) };
   });
-  const caches: KvCache[] = [];
+  const padding = talker.embedText([config.text.ttsPad]);
+  trace?.("tts_pad", { shape: [padding.length], data: padding });
+  const run: Run = { runtime, network, config, padding, options, pause: new EventLoopBreak(signal) };
+  const results: GeneratedSpeech[] = [];
+  const frameCaches: KvCache[] = [];
+  const running = new Set<Speech>();
   try {
-    const speeches = prepared.map(({ request, sampling, maxFrames, embedded }, i): Speech => {
-      const cache = talker.createCache(embedded.length + maxFrames);
-      caches.push(cache);
-      const settings = {
-        sampling,
-        maxFrames,
-        guardLoops: request.guards !== false,
-        forcedCodes: request.forcedCodes ?? null,
-      };
-      const sequence = new SpeechSequence(config, settings, cache, embedded.length, embedded.trailing);
-      const sink = trace && (requests.length === 1 ? trace : within(trace, String(i)));
-      return { index: i, embedded, sequence, trace: sink ? new SpeechTrace(sink, sequence, config) : null };
-    });
-    const padding = talker.embedText([config.text.ttsPad]);
-    trace?.("tts_pad", { shape: [padding.length], data: padding });
-    for (const speech of speeches) speech.trace?.prompt(speech.embedded);
-
-    const run: Run = { runtime, network, config, padding, options, pause: new EventLoopBreak(signal) };
-    await prefill(run, speeches);
-    if (timings !== undefined) {
-      timings.promptMs += performance.now() - start;
-      for (const { embedded } of prepared) timings.promptPositions += embedded.length;
-    }
-
-    const frameCaches: KvCache[] = [];
-    let running = speeches.map((_, i) => i);
-    for (;;) {
-      running = running.filter((i) => speeches[i]!.sequence.begin());
-      if (running.length === 0) break;
-      for (const group of decodeGroups(running)) {
-        while (frameCaches.length < group.length) {
-          const cache = predictor.createCache();
-          caches.push(cache);
-          frameCaches.push(cache);
-        }
-        await makeFrames(
-          run,
-          group.map((i) => speeches[i]!),
-          frameCaches.slice(0, group.length),
-        );
+    /** Speeches whose next code 0 is to be drawn. */
+    let stepped: Speech[] = [];
+    for (let begun = 0; ;) {
+      for (const speech of stepped) {
+        if (speech.sequence.begin()) continue;
+        running.delete(speech);
+        runtime.releaseKvCache(speech.sequence.cache);
+        speech.trace?.flush();
+        const result = resultOf(speech);
+        results[speech.prepared.index] = result;
+        await options.onSpeech?.(speech.prepared.index, result);
       }
+      stepped = [];
+      for (; begun < prepared.length && hasRoom(running, prepared[begun]!, config); begun++) {
+        const speech = beginSpeech(run, prepared[begun]!, requests.length === 1);
+        running.add(speech);
+        stepped.push(speech);
+      }
+      if (stepped.length > 0) {
+        await prefill(run, stepped);
+        continue;
+      }
+      if (running.size === 0) break;
+      stepped = [...running];
+      while (frameCaches.length < stepped.length) frameCaches.push(predictor.createCache());
+      await makeFrames(run, stepped, frameCaches.slice(0, stepped.length));
     }
-    for (const speech of speeches) speech.trace?.flush();
-    return speeches.map(({ sequence }, i) => resultOf(sequence, prepared[i]!));
+    return results;
   } finally {
-    for (const cache of caches) runtime.releaseKvCache(cache);
+    for (const { sequence } of running) runtime.releaseKvCache(sequence.cache);
+    for (const cache of frameCaches) runtime.releaseKvCache(cache);
   }
+}
+
+/** Whether a speech can be made together with those that run. One alone always can. */
+function hasRoom(running: ReadonlySet<Speech>, next: Prepared, { talker }: Qwen3TtsConfig): boolean {
+  if (running.size === 0) return true;
+  const bytesPerPosition =
+    2 * talker.layers * talker.kvHeads * talker.headDim * Float32Array.BYTES_PER_ELEMENT;
+  let positions = positionsOf(next);
+  for (const { prepared } of running) positions += positionsOf(prepared);
+  return running.size < MOST_AT_ONCE && positions * bytesPerPosition <= KV_BYTES_AT_ONCE;
+}
+
+function positionsOf({ prompt, maxFrames }: Prepared): number {
+  return prompt.positions.length + maxFrames;
+}
+
+/** @param alone the only one of its call: its stages are traced under their own names */
+function beginSpeech({ runtime, network, config, options }: Run, prepared: Prepared, alone: boolean): Speech {
+  const { index, request, prompt, sampling, maxFrames } = prepared;
+  const { talker, predictor } = network;
+  const start = performance.now();
+  const embedded = embedPrompt(runtime, talker, predictor, prompt, request.voice ?? null, config.codeGroups);
+  if (options.timings !== undefined) options.timings.promptMs += performance.now() - start;
+  const settings = {
+    sampling,
+    maxFrames,
+    guardLoops: request.guards !== false,
+    forcedCodes: request.forcedCodes ?? null,
+  };
+  const cache = talker.createCache(positionsOf(prepared));
+  const sequence = new SpeechSequence(config, settings, cache, embedded.length, embedded.trailing);
+  const sink = options.trace && (alone ? options.trace : within(options.trace, String(index)));
+  const trace = sink ? new SpeechTrace(sink, sequence, config) : null;
+  trace?.prompt(embedded);
+  return { prepared, embedded, sequence, trace, alone };
 }
 
 /** What all speeches of a call share. */
@@ -168,11 +204,12 @@ interface Run {
 }
 
 interface Speech {
-  /** Of its request. */
-  readonly index: number;
+  readonly prepared: Prepared;
   readonly embedded: EmbeddedPrompt;
   readonly sequence: SpeechSequence;
   readonly trace: SpeechTrace | null;
+  /** The only one of its call. */
+  readonly alone: boolean;
 }
 
 /** The other codes of one frame of each speech, whose code 0 is drawn, and the talker's step after it. */
@@ -186,16 +223,10 @@ async function makeFrames(
   const sequences = speeches.map(({ sequence }) => sequence);
   const traces = speeches.flatMap(({ trace }) => trace ?? []);
   const start = performance.now();
-  const [hidden, first] = runtime.run(() => [
-    rowsTensor(
-      sequences.map((sequence) => sequence.hidden),
-      dim,
-    ),
-    talker.codecEmbedding.lookup(sequences.map(({ frame }) => frame[0]!)),
-  ]);
+  const first = runtime.run(() => talker.codecEmbedding.lookup(sequences.map(({ frame }) => frame[0]!)));
   const sum = await predictor.predict(
-    hidden!,
-    first!,
+    sequences.map(({ hidden }) => hidden),
+    first,
     caches,
     (row, step, logits) => sequences[row]!.chooseCode(step + 1, logits),
     pause,
@@ -203,10 +234,10 @@ async function makeFrames(
   );
   const predicted = performance.now();
   try {
-    for (const { index, sequence } of speeches) {
+    for (const { prepared, sequence } of speeches) {
       sequence.endFrame();
-      const held = onFrame?.(index, sequence.frames - 1, sequence.frame.slice());
-      if (held !== undefined) await held;
+      const verdict = await onFrame?.(prepared.index, sequence.frames - 1, sequence.frame.slice());
+      if (verdict === "silence") sequence.stopReason ??= verdict;
     }
     const resumed = performance.now();
     runtime.run(() => {
@@ -229,11 +260,13 @@ async function makeFrames(
   await pause.pass();
 }
 
-/** Takes all prompts through the talker. */
+/** Takes prompts through the talker. */
 async function prefill(
   { runtime, network: { talker }, config, options, pause }: Run,
   speeches: readonly Speech[],
 ): Promise<void> {
+  const { timings } = options;
+  const started = performance.now();
   const dim = config.talker.hiddenSize;
   for (const group of prefillGroups(speeches.map(({ embedded }) => embedded.length))) {
     let total = 0;
@@ -246,7 +279,7 @@ async function prefill(
     const all = new Float32Array(total * dim);
     group.forEach((i, at) => all.set(speeches[i]!.embedded.rows, rows[at]!.start * dim));
     const embeds = runtime.run(() => tensor2d(all, [total, dim]));
-    const trace = speeches.length === 1 ? options.trace : undefined;
+    const trace = speeches[0]!.alone ? options.trace : undefined;
     const last = await talker.prefill(embeds, rows, pause, trace);
     try {
       for (const part of decodeGroups(group)) {
@@ -260,6 +293,10 @@ async function prefill(
     } finally {
       last.dispose();
     }
+  }
+  if (timings !== undefined) {
+    timings.promptMs += performance.now() - started;
+    for (const { embedded } of speeches) timings.promptPositions += embedded.length;
   }
 }
 
@@ -299,11 +336,11 @@ function frameLimit(config: Qwen3TtsConfig, request: SpeechRequest, prompt: Prom
   return Math.min(room, maxFrames ?? Math.min(most, plausible));
 }
 
-function resultOf(sequence: SpeechSequence, { prompt, sampling }: Prepared): GeneratedSpeech {
+function resultOf({ sequence, prepared: { prompt, sampling } }: Speech): GeneratedSpeech {
   return {
     codes: Int32Array.from(sequence.codes),
     frames: sequence.frames,
-    stopReason: sequence.stopReason as Exclude<StopReason, "silence">,
+    stopReason: sequence.stopReason!,
     usefulFrames: sequence.usefulFrames ?? sequence.frames,
     firstCodes: Int32Array.from(sequence.firstCodes),
     promptPositions: prompt.positions.length,

@@ -158,6 +158,33 @@ describe("frames as they come", () => {
     expect(timings.promptPositions).toBe(results[0]!.promptPositions + results[1]!.promptPositions);
   });
 
+  test("who hears silence ends a speech; when one has ended, the next begins", async () => {
+    const order: string[] = [];
+    const requests = Array.from({ length: 11 }, (_, i) => request(i));
+    const results = await model.generate(requests, {
+      onFrame: (speech, frame) => {
+        if (frame === 0) order.push(`begin ${speech}`);
+        return speech === 4 && frame === 2 ? "silence" : null;
+      },
+      onSpeech: async (speech, result) => {
+        await Promise.resolve();
+        order.push(`end ${speech} ${result.stopReason}`);
+      },
+    });
+    expect(results[4]).toMatchObject({ stopReason: "silence", frames: 3, usefulFrames: 3 });
+    // Eight at once; the ninth follows the first that ends.
+    expect(order.slice(0, 10)).toEqual([
+      ...Array.from({ length: 8 }, (_, i) => `begin ${i}`),
+      "end 4 silence",
+      "begin 8",
+    ]);
+    expect(order).toHaveLength(2 * requests.length);
+    for (const i of [0, 8, 10]) {
+      const [alone] = await model.generate([requests[i]!]);
+      expect(alone).toEqual(results[i]);
+    }
+  });
+
   test("an abort ends it within a frame and frees everything", async () => {
     const before = tensors();
     const abort = new AbortController();
