@@ -1,10 +1,13 @@
 import {
+  GGML_TYPES,
+  isDense,
   observeReads,
   requireMemory,
   Runtime,
   selectDevice,
   setThreads,
   type BackendName,
+  type GgmlType,
   type ModelSource,
   type Precision,
   type ReadObserver,
@@ -14,14 +17,18 @@ import { openTtsModel, type OpenedTtsModel, type OpenTtsOptions } from "./open-m
 import { CodecDecoder } from "./qwen3-tts/codec/decoder.js";
 import { CodecWeights } from "./qwen3-tts/codec/weights.js";
 import { Qwen3TtsModel } from "./qwen3-tts/model.js";
+import { TALKER_PREFIX } from "./qwen3-tts/weights.js";
 import { Qwen3TtsSynthesizer } from "./synthesizer.js";
 import type { TtsModel } from "./tts-model.js";
 
 export interface LoadTtsOptions extends OpenTtsOptions {
   /** Default `auto`: the first that works of native, wasm, cpu. */
   readonly backend?: "auto" | BackendName;
-  /** `fast` (default) rounds activations where that pays; `exact` computes in float32. */
-  readonly precision?: Precision;
+  /**
+   * `fast` rounds activations where that pays, `exact` computes in float32. Default `auto`: `fast` for quantized weights,
+   * `exact` for float ones, whose codes are then those of the official package.
+   */
+  readonly precision?: Precision | "auto";
   /** Threads of the native backend, for all models of the process; default: one per core that it may use. */
   readonly threads?: number;
   /** Refuse to load what is estimated to take more; default: the memory of the machine or of its control group. */
@@ -70,7 +77,7 @@ export async function loadQwen3Tts(
   source: ModelSource,
   options: LoadTtsOptions = {},
 ): Promise<LoadedQwen3Tts> {
-  const { signal, precision = "fast" } = options;
+  const { signal } = options;
   signal?.throwIfAborted();
   const opened = reporting(await openTtsModel(source, options), options);
   let runtime: Runtime | null = null;
@@ -86,7 +93,7 @@ export async function loadQwen3Tts(
       backend,
       limit: options.memoryLimitBytes,
     });
-    runtime = new Runtime(device, precision);
+    runtime = new Runtime(device, precisionOf(opened, options.precision ?? "auto"));
     const { location, files, weights } = opened;
     const model = await Qwen3TtsModel.load({ location, files, main: weights }, runtime);
     const codecWeights = new CodecWeights(opened.codec, opened.codecConfig, { compact: true });
@@ -102,6 +109,14 @@ export async function loadQwen3Tts(
     await opened.close();
     throw error;
   }
+}
+
+function precisionOf({ weights }: OpenedTtsModel, wanted: Precision | "auto"): Precision {
+  if (wanted !== "auto") return wanted;
+  for (const { name, dtype } of weights.tensors.values()) {
+    if (name.startsWith(TALKER_PREFIX) && dtype in GGML_TYPES && !isDense(dtype as GgmlType)) return "fast";
+  }
+  return "exact";
 }
 
 function memoryNeed({ weights, codec }: OpenedTtsModel): number {

@@ -1,48 +1,68 @@
-// The fused decoder layer for JavaScript: sizes are checked here, once, then the data are used in place.
+// The fused decoder layer and stack for JavaScript: sizes are checked here, once, then the data are used in place.
+#include <memory>
+
 #include "bindings.h"
 #include "decoder_layer.h"
+#include "decoder_stack.h"
 #include "thread_pool.h"
 
 namespace voxquant {
 namespace {
+
+constexpr uint32_t kLayerWeights = 7, kLayerNorms = 4;
+constexpr uint32_t kMostLayers = 4096;
+
+// Seven arguments from `first` on: heads, kvHeads, headDim, eps, theta, scale, fast.
+bool readSizes(Call& call, size_t first, DecoderLayer* layer) {
+  layer->heads = call.integer(first, "heads", 1, kMostHeads);
+  layer->kvHeads = call.integer(first + 1, "kvHeads", 1, kMostHeads);
+  layer->headDim = call.integer(first + 2, "headDim", 2, kMostHeadDim);
+  layer->eps = (float)call.number(first + 3, "eps");
+  layer->theta = call.number(first + 4, "theta");
+  layer->scale = (float)call.number(first + 5, "scale");
+  layer->fast = call.boolean(first + 6, "fast");
+  return !call.failed;
+}
+
+// Weights query, key, value, output, gate, up, down from item `firstWeight` of argument `weights` on, and norms query |
+// null, key | null, mlp, next from item `firstNorm` of argument `norms` on. The layer's sizes are set already.
+bool readLayer(Call& call, size_t weights, uint32_t firstWeight, size_t norms, uint32_t firstNorm, DecoderLayer* layer) {
+  WeightMatrix* const matrices[kLayerWeights] = {&layer->query, &layer->key, &layer->value, &layer->output, &layer->gate, &layer->up, &layer->down};
+  for (uint32_t i = 0; i < kLayerWeights; i++)
+    if (!weightOf(call, call.listItem(weights, firstWeight + i), matrices[i])) return false;
+  const int64_t hidden = layer->output.out, queries = layer->heads * layer->headDim, keys = layer->kvHeads * layer->headDim;
+  const bool fits = layer->query.in == hidden && layer->key.in == hidden && layer->value.in == hidden && layer->query.out == queries &&
+                    layer->key.out == keys && layer->value.out == keys && layer->output.in == queries && layer->gate.in == hidden &&
+                    layer->up.in == hidden && layer->up.out == layer->gate.out && layer->down.in == layer->gate.out && layer->down.out == hidden;
+  if (!fits || layer->kvHeads > layer->heads || layer->headDim % 2 != 0) {
+    call.fail("the weights do not fit each other and the heads");
+    return false;
+  }
+  const float** const vectors[kLayerNorms] = {&layer->queryNorm, &layer->keyNorm, &layer->mlpNorm, &layer->nextNorm};
+  for (uint32_t i = 0; i < kLayerNorms; i++) {
+    const napi_value norm = call.listItem(norms, firstNorm + i);
+    const bool perHead = i < 2;
+    *vectors[i] = perHead && call.isNull(norm)
+                      ? nullptr
+                      : static_cast<const float*>(call.array(norm, napi_float32_array, perHead ? layer->headDim : hidden, "norm"));
+  }
+  return !call.failed;
+}
+
+// False, with an exception, if a weight of the layer lies in a file that was cut.
+bool checkFaults(Call& call, const DecoderLayer& layer) {
+  for (const WeightMatrix* weight : {&layer.query, &layer.key, &layer.value, &layer.output, &layer.gate, &layer.up, &layer.down})
+    if (!checkFault(call, *weight)) return false;
+  return true;
+}
 
 // decoderLayer(x, normed, weights [query, key, value, output, gate, up, down], norms [query | null, key | null, mlp, next],
 // keys[], values[], segments, positions, heads, kvHeads, headDim, eps, theta, scale, fast, sum, out)
 napi_value decoderLayerCall(napi_env env, napi_callback_info info) {
   Call call(env, info, "decoderLayer");
   DecoderLayer layer = {};
-  layer.heads = call.integer(8, "heads", 1, kMostHeads);
-  layer.kvHeads = call.integer(9, "kvHeads", 1, kMostHeads);
-  layer.headDim = call.integer(10, "headDim", 2, kMostHeadDim);
-  layer.eps = (float)call.number(11, "eps");
-  layer.theta = call.number(12, "theta");
-  layer.scale = (float)call.number(13, "scale");
-  layer.fast = call.boolean(14, "fast");
-  if (call.failed) return nullptr;
-  WeightMatrix* const weights[] = {&layer.query, &layer.key, &layer.value, &layer.output, &layer.gate, &layer.up, &layer.down};
-  constexpr uint32_t kWeights = 7;
-  for (uint32_t i = 0; i < kWeights; i++)
-    if (!weightOf(call, call.listItem(2, i), weights[i])) return nullptr;
-  const int64_t hidden = layer.output.out, queries = layer.heads * layer.headDim, keys = layer.kvHeads * layer.headDim;
-  const bool fits = layer.query.in == hidden && layer.key.in == hidden && layer.value.in == hidden && layer.query.out == queries &&
-                    layer.key.out == keys && layer.value.out == keys && layer.output.in == queries && layer.gate.in == hidden &&
-                    layer.up.in == hidden && layer.up.out == layer.gate.out && layer.down.in == layer.gate.out && layer.down.out == hidden;
-  if (!fits || layer.kvHeads > layer.heads || layer.headDim % 2 != 0) {
-    call.fail("the weights do not fit each other and the heads");
-    return nullptr;
-  }
-  const float* norms[4];
-  for (uint32_t i = 0; i < 4; i++) {
-    const napi_value norm = call.listItem(3, i);
-    const bool optional = i < 2;
-    norms[i] = optional && call.isNull(norm)
-                   ? nullptr
-                   : static_cast<const float*>(call.array(norm, napi_float32_array, optional ? layer.headDim : hidden, "norm"));
-  }
-  layer.queryNorm = norms[0];
-  layer.keyNorm = norms[1];
-  layer.mlpNorm = norms[2];
-  layer.nextNorm = norms[3];
+  if (!readSizes(call, 8, &layer) || !readLayer(call, 2, 0, 3, 0, &layer)) return nullptr;
+  const int64_t hidden = layer.output.out;
   int64_t rows = 0;
   const int32_t* positions = call.integers(7, 0, "positions", &rows);
   std::vector<AttentionSegment> segments;
@@ -55,13 +75,69 @@ napi_value decoderLayerCall(napi_env env, napi_callback_info info) {
     FlushDenormals flush;
     decoderLayer(layer, x, normed, positions, rows, segments.data(), (int64_t)segments.size(), sum, out);
   }
-  for (const WeightMatrix* weight : weights)
-    if (!checkFault(call, *weight)) return nullptr;
+  checkFaults(call, layer);
+  return nullptr;
+}
+
+// How far the layers of a cache lie apart in bytes, in a block of keys, values, keys, values…; 0 if `layers` of them do not
+// fit into the rest of the block from the first keys on.
+int64_t layerBytes(Call& call, napi_value block, const AttentionSegment& first, size_t layers) {
+  napi_typedarray_type type;
+  size_t elements = 0;
+  if (napi_get_typedarray_info(call.env, block, &type, &elements, nullptr, nullptr, nullptr) != napi_ok) return 0;
+  const int64_t elementBytes = type == napi_float32_array ? 4 : type == napi_uint16_array ? 2 : 1;
+  const int64_t part = static_cast<uint8_t*>(first.values) - static_cast<uint8_t*>(first.keys);
+  const bool fits = part > 0 && part <= (int64_t)elements * elementBytes / (2 * (int64_t)layers);
+  return fits ? 2 * part : 0;
+}
+
+// decoderStack(x, weights [of each layer query, key, value, output, gate, up, down], norms [input, of each layer query | null,
+// key | null, mlp, next], caches [each sequence's whole block], values [each sequence's values in the first layer], segments,
+// positions, heads, kvHeads, headDim, eps, theta, scale, fast, out)
+napi_value decoderStackCall(napi_env env, napi_callback_info info) {
+  Call call(env, info, "decoderStack");
+  DecoderLayer sizes = {};
+  const uint32_t weights = call.listLength(1, "weights"), layers = weights / kLayerWeights;
+  if (!readSizes(call, 7, &sizes)) return nullptr;
+  if (layers == 0 || layers > kMostLayers || weights != layers * kLayerWeights || call.listLength(2, "norms") != 1 + layers * kLayerNorms) {
+    call.fail("takes 7 weights and 4 norms of each layer, and one norm before them");
+    return nullptr;
+  }
+  DecoderStack stack = {nullptr, std::vector<DecoderLayer>(layers, sizes)};
+  for (uint32_t i = 0; i < layers; i++) {
+    DecoderLayer& layer = stack.layers[i];
+    if (!readLayer(call, 1, i * kLayerWeights, 2, 1 + i * kLayerNorms, &layer)) return nullptr;
+    if (layer.output.out != stack.layers[0].output.out) call.fail("the layers differ in width");
+  }
+  const int64_t hidden = stack.layers[0].output.out;
+  stack.inputNorm = static_cast<const float*>(call.array(call.listItem(2, 0), napi_float32_array, hidden, "norm"));
+  int64_t rows = 0;
+  const int32_t* positions = call.integers(6, 0, "positions", &rows);
+  std::vector<AttentionSegment> first;
+  if (!call.failed && readSegments(call, 3, 4, 5, sizes.kvHeads, sizes.headDim, &first) > rows) call.fail("a segment lies behind the last row");
+  std::vector<StackSegment> segments;
+  for (uint32_t i = 0; i < first.size() && !call.failed; i++) {
+    segments.push_back({first[i], layerBytes(call, call.listItem(3, i), first[i], layers)});
+    if (segments[i].layerBytes == 0) call.fail("cache " + std::to_string(i) + " is not that of " + std::to_string(layers) + " layers");
+  }
+  const float* x = call.floats(0, rows * hidden, "x");
+  float* out = call.floats(14, rows * hidden, "out");
+  if (call.failed || rows == 0) return nullptr;
+  {
+    FlushDenormals flush;
+    const std::unique_ptr<float[]> workspace(new float[4 * rows * hidden]);
+    decoderStack(stack, x, positions, rows, segments, workspace.get(), out);
+  }
+  for (const DecoderLayer& layer : stack.layers)
+    if (!checkFaults(call, layer)) return nullptr;
   return nullptr;
 }
 
 }  // namespace
 
-void registerDecoder(napi_env env, napi_value exports) { exportFunction(env, exports, "decoderLayer", decoderLayerCall); }
+void registerDecoder(napi_env env, napi_value exports) {
+  exportFunction(env, exports, "decoderLayer", decoderLayerCall);
+  exportFunction(env, exports, "decoderStack", decoderStackCall);
+}
 
 }  // namespace voxquant

@@ -6,6 +6,7 @@
 
 #include "elementwise.h"
 #include "filter.h"
+#include "signal_conv.h"
 
 namespace voxquant {
 namespace {
@@ -147,6 +148,8 @@ void causalConv1d(const float* x, const CausalConv& conv, const WeightMatrix& we
   const GemmMode mode = filterMode(weight, fast);
   if (conv.rows <= kGemvRows) {
     convolveFew(signal, conv, weight, bias, residual, out);
+  } else if (fast && convolveSignal(x, conv, weight, bias, history, residual, out)) {
+    // done
   } else if (conv.rows >= kManyRows && weight.out * weight.in * (mode == GemmMode::kBf16 ? 2 : 4) <= kLargeFilter) {
     convolveMany(signal, conv, weight, bias, residual, out, mode);
   } else {

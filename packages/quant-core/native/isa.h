@@ -62,6 +62,44 @@ constexpr int kBf16Outs = 12;
 // inputs as narrow as it is.
 constexpr int kAmxInputs = 32;
 
+// Rows of a signal, rounded: row t of a convolution's output sees rows t + tap * dilation.
+struct ConvInput {
+  int64_t channels, kernel, dilation;
+  const uint8_t* values;    // [rows, channels] int8 or bfloat16
+  // int8 only
+  const float* d;           // [rows, channels / 32]
+  const int32_t* starts;    // [rows, channels / 32]: -128 * sum of the group's codes
+};
+
+// Weights of up to kPanelOuts outputs in vectors of kConvOuts; missing outputs are zero.
+constexpr int kConvOuts = 16;
+struct ConvPanel {
+  int vectors;
+  const uint8_t* values;    // [inputs / 4, vectors, kConvOuts, 4] code + 128, or [inputs / 2, vectors, kConvOuts, 2] bfloat16
+  const float* scales;      // int8 only: [inputs / 32, vectors, kConvOuts]
+};
+
+// Where a panel's outputs go; bias [outs] and residual, laid out as out, may be null.
+struct ConvOutput {
+  const float *bias, *residual;
+  float* out;
+  int64_t stride;
+  int outs;
+};
+
+// Convolutions of rounded signals.
+struct ConvKernelsInt8 {
+  // x [n], n a multiple of 32, for conv
+  void (*round)(const float* x, int64_t n, int8_t* codes, float* d, int32_t* starts);
+  // One vector of a panel: up to kConvOuts rows of k inputs, a multiple of 32, with scales [k / 32] each.
+  void (*pack)(const int8_t* codes, const float* scales, int outs, int64_t k, int vectors, uint8_t* to, float* toScales);
+  void (*conv)(const ConvInput& x, const ConvPanel& w, int rows, const ConvOutput& to);
+};
+struct ConvKernelsBf16 {  // of an even number of channels
+  void (*pack)(const uint16_t* rows, int outs, int64_t k, int vectors, uint8_t* to);
+  void (*conv)(const ConvInput& x, const ConvPanel& w, int rows, const ConvOutput& to);
+};
+
 enum Act : int32_t { kActNone = 0, kActGelu = 1, kActSilu = 2 };
 
 struct Isa {
@@ -114,6 +152,9 @@ struct Isa {
   // Weights for tileBf16, null where that is: up to kBf16Outs rows of k floats, missing ones zero
   void (*packTileBf16)(const float* w, int64_t stride, int outs, int64_t k, uint16_t* tile);
   bool amxWeights;  // tileBf16 wants its weights in blocks of kAmxInputs
+  // null where the instruction set has no gain from them
+  const ConvKernelsInt8* convInt8 = nullptr;
+  const ConvKernelsBf16* convBf16 = nullptr;
 };
 
 const Isa* isaBaseline();

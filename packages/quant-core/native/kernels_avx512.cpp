@@ -7,6 +7,7 @@
 #include "vectors_avx512.h"
 #include "vector_attention.h"
 #include "gemv_avx512.h"
+#include "conv_int8.h"
 
 namespace voxquant {
 namespace {
@@ -40,20 +41,6 @@ void storeTile(const float* c, int outs, int rows, const float* bias, int32_t ac
       }
     }
   }
-}
-
-// 32 activations to int8: returns d; codes in the two halves of *q.
-inline float round32(F a, F b, __m128i* low, __m128i* high) {
-  // the bits of a magnitude order as integers, and a NaN stays the largest
-  __m512i bits = _mm512_max_epi32(_mm512_castps_si512(magnitude(a)), _mm512_castps_si512(magnitude(b)));
-  const int32_t top = _mm512_reduce_max_epi32(bits);
-  float largest;
-  memcpy(&largest, &top, 4);
-  const bool zeroBlock = largest <= 1e-30f;
-  F inverse = splat(zeroBlock ? 0.0f : 127.0f / largest);
-  *low = _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(mul(a, inverse)));
-  *high = _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(mul(b, inverse)));
-  return zeroBlock ? 0.0f : largest / 127.0f;
 }
 
 void quantizeRow(const float* x, int64_t n, int64_t padded, int8_t* q, float* d, int32_t* quads, float* sums16, float* sums32) {
@@ -204,7 +191,7 @@ extern const Isa kAvx512 = {
     packF32,      tileF32Kernel, packInt8,       tileInt8,       groupSums,         nullptr,         nullptr,         nullptr,
     storeTile,    addKernel,     siluMulKernel,  geluKernel,     siluKernel,        rmsNormKernel,   layerNormKernel,
     normRopeKernel, softmaxTileKernel, scaleTileKernel, attendTokenKernel, toHalfKernel,
-    snakeKernel,  addScaledKernel, nullptr, false,
+    snakeKernel,  addScaledKernel, nullptr, false, &kConvInt8, nullptr,
 };
 
 const Isa* isaAvx512() { return &kAvx512; }

@@ -1,5 +1,6 @@
 // AVX-512 with BF16: the table of AVX-512 VNNI with bfloat16 GEMM tiles for dense weights.
 #include "vectors_avx512.h"
+#include "conv_bf16.h"
 
 namespace voxquant {
 
@@ -103,6 +104,7 @@ const Isa* isaAvx512Bf16() {
     t.toBf16 = toBf16;
     t.tileBf16 = tileBf16;
     t.packTileBf16 = packTileBf16;
+    t.convBf16 = &kConvBf16;
     return t;
   }();
   return &table;

@@ -20,7 +20,7 @@ export const MODEL_OPTIONS = {
   "talker-gguf": text("GGUF file with the talker's weights, relative to the model folder"),
   backend: text("auto, native, wasm, cpu or tensorflow", { default: "auto" }),
   threads: text("threads for the native backend (default: all cores)"),
-  precision: text("fast, or exact (float32 activations)", { default: "fast" }),
+  precision: text("fast, exact (float32 activations), or auto: exact for float weights", { default: "auto" }),
   "memory-limit": text("refuse a model that needs more, e.g. 4GB (default: what the machine has)"),
 } as const;
 
@@ -37,7 +37,7 @@ export interface ModelArguments {
 /** How a model is loaded. */
 export interface LoadOptions {
   readonly backend: (typeof BACKENDS)[number];
-  readonly precision: "fast" | "exact";
+  readonly precision: "auto" | "fast" | "exact";
   readonly talkerWeights: "auto" | "safetensors" | "gguf";
   readonly talkerGguf?: string;
   readonly threads?: number;
@@ -63,7 +63,7 @@ export function modelSettings(given: ModelArguments): Settings {
   const gguf = given["talker-gguf"];
   return {
     backend: choiceOf(given.backend, "backend", BACKENDS),
-    precision: choiceOf(given.precision, "precision", ["fast", "exact"] as const),
+    precision: choiceOf(given.precision, "precision", ["auto", "fast", "exact"] as const),
     talkerWeights: choiceOf(given["talker-weights"], "talker-weights", [
       "auto",
       "safetensors",

@@ -29,6 +29,63 @@ test_("convolutions do not depend on the number of threads", () => {
   addon!.setThreads(availableParallelism());
 });
 
+/** Square filters wide enough are convolved in int8 where the instruction set has it; the others in bfloat16 or float32. */
+const FAST_CASES = [
+  { dtype: "Q8_0", channels: 256, outputs: 256, kernel: 3, dilation: 2, activation: "none" },
+  { dtype: "Q4_0", channels: 288, outputs: 288, kernel: 2, dilation: 1, activation: "gelu" },
+  { dtype: "Q8_0", channels: 64, outputs: 100, kernel: 2, dilation: 3, activation: "silu" },
+  { dtype: "BF16", channels: 26, outputs: 17, kernel: 7, dilation: 9, activation: "none" },
+  { dtype: "F32", channels: 10, outputs: 49, kernel: 1, dilation: 1, activation: "none" },
+] as const;
+
+test_.each(FAST_CASES)(
+  "fast convolutions are close to exact ones, in pieces the same: %j",
+  ({ dtype, channels, outputs, kernel, dilation, activation }) => {
+    const rows = 533;
+    const before = (kernel - 1) * dilation * channels;
+    const weight = prepareWeight(addon!, randomWeight(dtype, outputs, kernel * channels, 1));
+    const x = gaussian(rows * channels, 1, 2);
+    const residual = gaussian(rows * outputs, 1, 3);
+    const bias = gaussian(outputs, 1, 4);
+    const run = (precision: "exact" | "fast", ends: readonly number[]) => {
+      const out = new Float32Array(rows * outputs);
+      const history = gaussian(before, 1, 5);
+      let first = 0;
+      for (const end of ends) {
+        const geometry: CausalConvGeometry = {
+          ...{ rows: end - first, inChannels: channels, kernel, dilation },
+          activation,
+        };
+        createNativeKernels(addon!).causalConv1d(
+          x.subarray(first * channels, end * channels),
+          geometry,
+          weight,
+          bias,
+          before === 0 ? null : history,
+          residual.subarray(first * outputs, end * outputs),
+          out.subarray(first * outputs, end * outputs),
+          precision,
+        );
+        first = end;
+      }
+      return { out, history };
+    };
+    atEveryLevel(addon!, () => {
+      const exact = run("exact", [rows]);
+      const fast = run("fast", [rows]);
+      const pieces = run("fast", [9, 30, 130, rows]);
+      let [signal, noise] = [0, 0];
+      exact.out.forEach((value, i) => {
+        signal += (value - residual[i]!) ** 2;
+        noise += (value - fast.out[i]!) ** 2;
+      });
+      expect(10 * Math.log10(signal / noise)).toBeGreaterThan(42); // int8 per 32: about 45 dB
+      expect(fast.history).toEqual(exact.history);
+      expect(pieces).toEqual(fast);
+    });
+  },
+);
+
 test_("a filter that is too large to be unpacked as a whole has the same result", () => {
   // The same rows as a small filter's, which is unpacked: 70 outputs of 5,000 inputs against 4,200 of them.
   const [inputs, rows] = [1000, 530];
