@@ -27,13 +27,14 @@ export interface DecoderLayerParts {
 
 /** A decoder layer that the device runs in one call. */
 export class FusedDecoderLayer {
-  readonly #parameters: DecoderLayerParameters<unknown, unknown>;
-  readonly #hidden: number;
+  readonly parameters: DecoderLayerParameters<unknown, unknown>;
+  /** Width of the residual stream. */
+  readonly hidden: number;
 
   private constructor(parts: DecoderLayerParts) {
     const { query, key, value, output, gate, up, down, queryNorm, keyNorm, mlpNorm, ...sizes } = parts;
-    this.#hidden = output.outFeatures;
-    this.#parameters = {
+    this.hidden = output.outFeatures;
+    this.parameters = {
       ...sizes,
       query: query.weight,
       key: key.weight,
@@ -68,9 +69,9 @@ export class FusedDecoderLayer {
     sequences: readonly SequenceRows[],
     index: number,
   ): [sum: Tensor2D, normed: Tensor2D] {
-    requireLastDim("decoderLayer", x, this.#hidden);
+    requireLastDim("decoderLayer", x, this.hidden);
     requireSameShape("decoderLayer", x, normed);
-    if (positions.length !== x.shape[0] || nextNorm.length !== this.#hidden) {
+    if (positions.length !== x.shape[0] || nextNorm.length !== this.hidden) {
       throw new ConfigError(
         `decoderLayer: ${positions.length} positions and a norm of ${nextNorm.length} for [${x.shape.join(", ")}]`,
       );
@@ -79,7 +80,7 @@ export class FusedDecoderLayer {
       "VoxDecoderLayer",
       { x, normed },
       {
-        layer: this.#parameters,
+        layer: this.parameters,
         nextNorm: nextNorm.data,
         positions,
         segments: attentionSegments(sequences, x.shape[0]),

@@ -77,6 +77,13 @@ export interface DecoderLayerParameters<F, W> {
   readonly precision: Precision;
 }
 
+/** The layers of a decoder, all of the same sizes, with the norms between them. */
+export interface DecoderStackParameters<F, W> {
+  readonly layers: readonly DecoderLayerParameters<F, W>[];
+  /** Gains of the RMS norms before each layer's attention and, last, of the result, each `[hidden]`. */
+  readonly norms: readonly F[];
+}
+
 /**
  * The kernels of a backend, over its own float arrays `F`, prepared weights `W` and caches `C`. All matrices are
  * row-major and dense; `out` arrays are given by the caller, have the exact size, need not be zeroed, and never alias
@@ -201,6 +208,17 @@ export interface FusedKernels<F, W, C> {
     segments: readonly AttentionSegment<C>[],
     index: number,
     sum: F,
+    out: F,
+  ): void;
+  /**
+   * All layers of a decoder, for the few rows of a decode step: x `[rows, hidden]` are embeddings, `out` gets the last
+   * norm of the residual stream. The same values as layer by layer.
+   */
+  decoderStack?(
+    x: F,
+    stack: DecoderStackParameters<F, W>,
+    positions: Int32Array,
+    segments: readonly AttentionSegment<C>[],
     out: F,
   ): void;
 }

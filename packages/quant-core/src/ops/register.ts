@@ -4,6 +4,7 @@ import type {
   CausalConvGeometry,
   Conv2dGeometry,
   DecoderLayerParameters,
+  DecoderStackParameters,
   Device,
   Precision,
 } from "./kernels.js";
@@ -49,6 +50,13 @@ export interface DecoderLayerAttributes {
   segments: readonly AttentionSegment<unknown>[];
   index: number;
 }
+
+export interface DecoderStackAttributes {
+  stack: DecoderStackParameters<unknown, unknown>;
+  positions: Int32Array;
+  segments: readonly AttentionSegment<unknown>[];
+}
+
 export interface BlockAttentionAttributes {
   offsets: Int32Array;
   heads: number;
@@ -198,6 +206,9 @@ export function registerOps(device: Device): void {
       );
       return [sum.tensor, out.tensor];
     });
+    register<DecoderStackAttributes>("VoxDecoderStack", ({ x }, { stack, positions, segments }) =>
+      sameShape(x!, (out) => fused.decoderStack!(device.read(x!), stack, positions, segments, out)),
+    );
   }
   register<BlockAttentionAttributes>("VoxBlockAttention", ({ q, k, v }, { offsets, heads, headDim, scale }) =>
     sameShape(q!, (out) =>

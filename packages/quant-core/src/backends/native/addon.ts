@@ -120,6 +120,27 @@ export interface NativeAddon {
     sum: Float32Array,
     out: Float32Array,
   ): void;
+  /**
+   * `weights` and `norms`: those of `decoderLayer` for each layer, the norms after that of the first layer's input.
+   * `caches`: each sequence's keys, values, keys, values… of all layers in one block; `values`: where the first values lie.
+   */
+  decoderStack(
+    x: Float32Array,
+    weights: readonly WeightHandle[],
+    norms: readonly (Float32Array | null)[],
+    caches: readonly CacheArray[],
+    values: readonly CacheArray[],
+    segments: Int32Array,
+    positions: Int32Array,
+    heads: number,
+    kvHeads: number,
+    headDim: number,
+    eps: number,
+    theta: number,
+    scale: number,
+    fast: boolean,
+    out: Float32Array,
+  ): void;
   blockAttention(
     q: Float32Array,
     k: Float32Array,

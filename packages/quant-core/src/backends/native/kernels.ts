@@ -3,6 +3,7 @@ import type { Activation, AttentionSegment, FusedKernels, Kernels } from "../../
 import { GGML_TYPES, elementCount, weightByteLength, type GgmlType, type Weight } from "../../weight.js";
 import type { HostKvCache } from "../host-kv-cache.js";
 import type { NativeAddon, WeightHandle } from "./addon.js";
+import { decoderStack } from "./decoder-stack.js";
 
 /** A weight that the addon's kernels use in place. */
 export interface NativeWeight {
@@ -189,6 +190,7 @@ export function createFusedKernels(
         ),
       );
     },
+    decoderStack: (...call) => guarded(() => decoderStack(addon, ...call)),
   };
 }
 
