@@ -1,4 +1,5 @@
-// What quantization costs: word error rates of the mini model by weight type on its evaluation set.
+// What quantization costs: word error rates by weight type, of the mini recogniser on its evaluation set, and of what it
+// hears of the mini synthesizer's speech.
 //
 //   node bench/quality.mjs EVALUATION_FOLDER > docs/quality.md
 //
@@ -11,6 +12,7 @@ import { fileURLToPath } from "node:url";
 import { loadAsrModel, qwen3AsrQuantizeProfile } from "@voxquant/asr-model";
 import { openModelFiles, quantizeCheckpoint } from "@voxquant/quant-core";
 import { normalizeBasic, scoreCorpus, scoreTranscript } from "@voxquant/text";
+import { speechQuality } from "./speech-quality.mjs";
 
 const folder = process.argv[2];
 if (folder === undefined) {
@@ -64,6 +66,7 @@ try {
   rmSync(scratch, { recursive: true, force: true });
 }
 print(rows);
+console.log(`\n${(await speechQuality()).join("\n")}`);
 
 async function measure(name, path, precision) {
   const recogniser = await loadAsrModel(path, { backend: "native", precision });

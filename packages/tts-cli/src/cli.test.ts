@@ -85,5 +85,9 @@ test("what cannot be used is refused, with the command to use instead", async ()
     /Unknown argument: layout/,
   );
   await refuses(2, ["models", "download", "qwen3-asr-0.6b"], /Choose one of qwen3-tts-0\.6b-customvoice, /);
-  await refuses(2, [], /Choose one of: synthesize, voices, quantize, inspect, models\nsee: tts-cli --help/);
+  await refuses(
+    2,
+    [],
+    /Choose one of: synthesize, voices, quantize, validate, inspect, models, bench\nsee: tts-cli --help/,
+  );
 });

@@ -3,16 +3,17 @@ import {
   inspectCommand,
   modelsCommand,
   quantizeCommand,
-  quantizeProfileOf,
   runAndExit as runProgramAndExit,
   runCommand as runProgramCommand,
   type Program,
   type Session,
 } from "@voxquant/cli-core";
-import { GENERIC_PROFILE } from "@voxquant/quant-core";
 import { CATALOGUE } from "./catalogue.js";
+import { benchCommand } from "./commands/bench.js";
 import { synthesizeCommand } from "./commands/synthesize.js";
+import { validateCommand } from "./commands/validate.js";
 import { voicesCommand } from "./commands/voices.js";
+import { quantizeProfileOf } from "./family.js";
 import type { LoadModel } from "./model-options.js";
 
 const PACKAGE = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {
@@ -30,17 +31,13 @@ const TTS_CLI: Program = {
     }),
     voicesCommand(session),
     quantizeCommand(session, {
-      profileOf: async (input) => {
-        const { qwen3TtsQuantizeProfile } = await import("@voxquant/acoustic-model");
-        return quantizeProfileOf(input, CATALOGUE.program, (family, files) =>
-          family?.family === "qwen3-tts" ? qwen3TtsQuantizeProfile(files) : Promise.resolve(GENERIC_PROFILE),
-        );
-      },
+      profileOf: quantizeProfileOf,
       scopeHelp:
         "all (one file that is a complete model; default), talker (with the code predictor, to be used beside the model folder), " +
         "predictor, speaker, codec, or what the tensors' names begin with",
       llamaCppLayout: false,
     }),
+    validateCommand(session),
     inspectCommand(session, async (checkpoint, contextTokens) => {
       const { estimateTtsMemory } = await import("@voxquant/acoustic-model");
       return estimateTtsMemory(checkpoint, contextTokens);
@@ -52,6 +49,7 @@ const TTS_CLI: Program = {
       check: async (path) => (await import("@voxquant/acoustic-model")).checkTtsModel(path),
       isReady: ({ synthesize }) => synthesize,
     }),
+    benchCommand(session),
   ],
 };
 

@@ -210,3 +210,14 @@ test("a spectrogram has its peak at the tone and fits the picture", () => {
   const silence = spectrogram(new Float32Array(rate), rate);
   expect(silence.data.every((level) => level === -80)).toBe(true);
 });
+
+test("mel distance is the mean difference of the logarithms", () => {
+  let state = 1;
+  const noise = Float32Array.from({ length: 24000 }, () => {
+    state = (imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 31 - 1;
+  });
+  const half = noise.map((v) => v / 2);
+  expect(compareSpectra(noise, half, 24000).melDistance).toBeCloseTo(Math.log(4), 6);
+  expect(compareSpectra(noise, noise, 24000).melDistance).toBe(0);
+});

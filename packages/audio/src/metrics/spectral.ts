@@ -2,7 +2,7 @@ import { AudioError } from "../errors.js";
 import { melFilterBank, type SparseFilter } from "../mel-filters.js";
 import { hannWindow, Stft } from "./stft.js";
 
-const { cos, log, log10, max, min, sqrt, PI, LN10, SQRT2 } = Math;
+const { abs, cos, log, log10, max, min, sqrt, PI, LN10, SQRT2 } = Math;
 
 /** Distances of two spectrograms, frame by frame. */
 export interface SpectralMetrics {
@@ -12,6 +12,8 @@ export interface SpectralMetrics {
   readonly logSpectralDistance: number;
   /** Mel cepstral distortion of coefficients 1…13 in dB (DCT-II scaled by 2/K). */
   readonly melCepstralDistortion: number;
+  /** Mean absolute difference of the log-mel matrices (natural logarithm of power). */
+  readonly melDistance: number;
   /** Pearson's correlation of the two log-mel matrices. */
   readonly melCorrelation: number;
   /** ‖|X| − |Y|‖ / ‖|X|‖ (Frobenius). */
@@ -87,6 +89,7 @@ export function compareSpectra(
     frames,
     logSpectralDistance: distance / frames,
     melCepstralDistortion: distortion / frames,
+    melDistance: melX.reduce((sum, value, i) => sum + abs(value - melY[i]!), 0) / melX.length,
     melCorrelation: pearson(melX, melY),
     spectralConvergence: sqrt(difference / energy),
   };

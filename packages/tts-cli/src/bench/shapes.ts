@@ -21,7 +21,12 @@ interface PredictorSizes extends Qwen3Sizes {
   readonly num_code_groups: number;
 }
 
-const HEADS = { num_attention_heads: 16, num_key_value_heads: 8, head_dim: 128, num_code_groups: 16 } as const;
+const HEADS = {
+  num_attention_heads: 16,
+  num_key_value_heads: 8,
+  head_dim: 128,
+  num_code_groups: 16,
+} as const;
 
 const TALKER = {
   ...HEADS,

@@ -1,0 +1,5 @@
+/** The program of a measuring process. */
+import { answerJob } from "@voxquant/cli-core";
+import { measure } from "./measure.js";
+
+answerJob(measure);
