@@ -9,6 +9,7 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { memoryNow, slopeOf } from "./process-memory.mjs";
 
 const SAMPLES = ["kitchen-light-en", "fenster-de", "timer-en", "pogoda-ru"];
 
@@ -51,15 +52,15 @@ async function measure(backend) {
     if ((i + 1) % Math.ceil(runs / 100) === 0) samples.push({ run: i + 1, ...memoryNow() });
   }
   const tail = samples.slice(Math.floor(samples.length / 5));
-  const slope = slopeOf(tail, "anon");
+  const slope = slopeOf(tail, "run", "anon");
   const result = {
     backend,
     runs,
     firstMb: tail[0].anon / 1e6,
     lastMb: tail.at(-1).anon / 1e6,
     bytesPerRun: Math.round(slope),
-    heapBytesPerRun: Math.round(slopeOf(tail, "heap")),
-    externalBytesPerRun: Math.round(slopeOf(tail, "external")),
+    heapBytesPerRun: Math.round(slopeOf(tail, "run", "heap")),
+    externalBytesPerRun: Math.round(slopeOf(tail, "run", "external")),
   };
   if (flags.json) console.log(JSON.stringify({ ...result, samples }));
   else {
@@ -70,25 +71,4 @@ async function measure(backend) {
     );
   }
   await model.dispose();
-}
-
-function memoryNow() {
-  for (let i = 0; i < 3; i++) globalThis.gc(); // what finalizers let go is collected by the next round
-  const status = readFileSync("/proc/self/status", "utf8");
-  const { heapUsed, external } = process.memoryUsage();
-  return { anon: Number(/^RssAnon:\s+(\d+) kB/m.exec(status)[1]) * 1024, heap: heapUsed, external };
-}
-
-/** Least-squares slope over the runs. */
-function slopeOf(samples, key) {
-  const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
-  const meanRun = mean(samples.map(({ run }) => run));
-  const meanValue = mean(samples.map((sample) => sample[key]));
-  let covariance = 0;
-  let variance = 0;
-  for (const sample of samples) {
-    covariance += (sample.run - meanRun) * (sample[key] - meanValue);
-    variance += (sample.run - meanRun) ** 2;
-  }
-  return covariance / variance;
 }

@@ -1,7 +1,8 @@
-// Builds the page, serves it with a model and an audio file on the loopback interface, opens it in headless Chromium,
-// clicks, and prints what the page shows as JSON: { status, result }.
+// Builds the page, serves it with models and an audio file on the loopback interface, opens it in headless Chromium, clicks
+// both buttons one after the other, and prints what the page shows as JSON: { transcribe: { status, result }, speak: { status,
+// result, wav } }, the last being the player's file in base64.
 //
-//   node page/run.mjs CHROMIUM MODEL.gguf AUDIO.wav OUTPUT_FOLDER
+//   node page/run.mjs CHROMIUM RECOGNISER.gguf AUDIO.wav SYNTHESIZER.gguf OUTPUT_FOLDER
 import { createReadStream, statSync } from "node:fs";
 import { createServer } from "node:http";
 import { extname, join, normalize } from "node:path";
@@ -9,7 +10,8 @@ import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 import { build } from "vite";
 
-const [executablePath, model, audio, folder] = process.argv.slice(2);
+const [executablePath, recogniser, audio, synthesizer, folder] = process.argv.slice(2);
+const SERVED = { "/recogniser.gguf": recogniser, "/sample.wav": audio, "/synthesizer.gguf": synthesizer };
 const TYPES = {
   ".html": "text/html",
   ".js": "text/javascript",
@@ -25,12 +27,7 @@ await build({
 
 const server = createServer((request, response) => {
   const path = normalize(decodeURIComponent(new URL(request.url, "http://localhost").pathname));
-  const file =
-    path === "/model.gguf"
-      ? model
-      : path === "/sample.wav"
-        ? audio
-        : join(folder, path === "/" ? "index.html" : path);
+  const file = SERVED[path] ?? join(folder, path === "/" ? "index.html" : path);
   let size;
   try {
     size = statSync(file).size;
@@ -69,16 +66,32 @@ try {
   page.on("console", (message) => process.stderr.write(`console ${message.type()}: ${message.text()}\n`));
   page.on("pageerror", (error) => process.stderr.write(`page error: ${error.message}\n`));
   await page.goto(`http://127.0.0.1:${server.address().port}/`);
-  await page.click("#run");
-  await page.waitForFunction(() => /done|failed/.test(document.getElementById("status").textContent), null, {
-    timeout: 120_000,
+  const transcribe = await click(page, "transcribe", "transcript");
+  const speak = await click(page, "speak", "speech");
+  const wav = await page.evaluate(async () => {
+    const { src } = document.getElementById("player");
+    if (src === "") return null;
+    const bytes = new Uint8Array(await (await fetch(src)).arrayBuffer());
+    return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
   });
-  const shown = await page.evaluate(() => ({
-    status: document.getElementById("status").textContent,
-    result: document.getElementById("result").textContent,
-  }));
-  process.stdout.write(JSON.stringify(shown));
+  process.stdout.write(JSON.stringify({ transcribe, speak: { ...speak, wav } }));
 } finally {
   await browser.close();
   server.close();
+}
+
+/** Clicks a button and waits for its status to say how it went. */
+async function click(page, button, shown) {
+  await page.click(`#${button}`);
+  const status = `${button}-status`;
+  await page.waitForFunction((id) => /done|failed/.test(document.getElementById(id).textContent), status, {
+    timeout: 120_000,
+  });
+  return page.evaluate(
+    ([id, resultId]) => ({
+      status: document.getElementById(id).textContent,
+      result: document.getElementById(resultId).textContent,
+    }),
+    [status, shown],
+  );
 }

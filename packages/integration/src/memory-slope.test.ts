@@ -3,8 +3,15 @@ import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
+import { loadTtsModel, type TtsModel } from "@voxquant/acoustic-model";
 import { loadAsrModel, type AsrModel } from "@voxquant/asr-model";
-import { BackendError, selectDevice, type BackendName, type KvCacheShape } from "@voxquant/quant-core";
+import {
+  BackendError,
+  selectDevice,
+  type BackendName,
+  type KvCacheShape,
+  type Precision,
+} from "@voxquant/quant-core";
 
 interface Tfjs {
   memory(): { readonly numTensors: number; readonly numDataBuffers: number };
@@ -13,6 +20,7 @@ interface Tfjs {
 
 const repository = resolve(import.meta.dirname, "../../..");
 const mini = join(repository, "models/qwen3-asr-mini");
+const ttsMini = join(repository, "models/qwen3-tts-mini");
 const clip = new Uint8Array(readFileSync(join(repository, "samples/kitchen-light-en.wav")));
 
 /** The tfjs that the packages share. */
@@ -22,6 +30,8 @@ const tfjs = (await import(
 
 const WARM_UP = 10;
 const RUNS = 50;
+const SPEECH_WARM_UP = 6;
+const SPEECH_RUNS = 18;
 /** Far above what garbage collection leaves to chance, far below one key-value cache or encoder activation per run. */
 const LIMIT_BYTES = 8 * 2 ** 20;
 
@@ -45,9 +55,9 @@ async function countCaches(backend: BackendName): Promise<{ made: number; releas
   const counts = { made: 0, released: 0 };
   const { device } = await selectDevice(backend);
   const { createKvCache, releaseKvCache } = device;
-  device.createKvCache = (shape: KvCacheShape) => {
+  device.createKvCache = (shape: KvCacheShape, precision?: Precision) => {
     counts.made++;
-    return createKvCache.call(device, shape);
+    return createKvCache.call(device, shape, precision);
   };
   device.releaseKvCache = (cache) => {
     counts.released++;
@@ -115,5 +125,45 @@ describe.each(["native", "wasm"] as const)("many transcriptions on %s", (backend
     expect(last!.wasm).toBe(second!.wasm);
     expect(last!.tensors).toBe(second!.tensors);
     expect(last!.buffers - second!.buffers).toBeLessThan(LIMIT_BYTES);
+  });
+});
+
+/** One synthesis; every third is aborted after its first chunk of sound. */
+async function speak(model: TtsModel, run: number): Promise<void> {
+  const request = { speaker: "leo", temperature: 0 };
+  if (run % 3 !== 2) {
+    const { sentences } = await model.synthesizeToBuffer("Yes. Stop.", request);
+    expect(sentences.map(({ stopReason }) => stopReason)).toEqual(["eos", "eos"]);
+    return;
+  }
+  const reader = model.synthesize("Yes. Stop.", request)[Symbol.asyncIterator]();
+  expect((await reader.next()).done).toBe(false);
+  await reader.return?.();
+}
+
+describe.each(["native", "wasm"] as const)("many syntheses on %s", (backend) => {
+  it("leave no tensors, caches, codec states or memory behind", async () => {
+    let model: TtsModel;
+    let caches: { made: number; released: number };
+    try {
+      caches = await countCaches(backend);
+      model = await loadTtsModel(ttsMini, { backend });
+    } catch (error) {
+      if (!(error instanceof BackendError)) throw error;
+      process.stderr.write(`memory: ${error.message}, its test is skipped\n`);
+      return;
+    }
+    for (let run = 0; run < SPEECH_WARM_UP; run++) await speak(model, run);
+    const alive = caches.made - caches.released;
+    const before = { ...tfjs.memory(), wasm: wasmBytes(), buffers: bufferBytes() };
+    for (let run = 0; run < SPEECH_RUNS; run++) await speak(model, run);
+    const after = { ...tfjs.memory(), wasm: wasmBytes(), buffers: bufferBytes() };
+    expect(after.numTensors).toBe(before.numTensors);
+    expect(after.numDataBuffers).toBe(before.numDataBuffers);
+    expect(after.wasm).toBe(before.wasm);
+    expect(after.buffers - before.buffers).toBeLessThan(LIMIT_BYTES);
+    expect(caches.made - caches.released).toBe(alive);
+    await model.dispose();
+    expect(caches.released).toBe(caches.made);
   });
 });

@@ -6,10 +6,14 @@ import { join, resolve } from "node:path";
 
 const repository = resolve(import.meta.dirname, "../../..");
 const require = createRequire(import.meta.url);
-const PUBLIC = ["quant-core", "nn", "audio", "text", "asr-model", "asr-cli"];
+const PROGRAMS = { "asr-cli": "transcribe", "tts-cli": "synthesize" } as const;
+const LIBRARIES = ["quant-core", "nn", "audio", "text", "asr-model", "acoustic-model", "cli-core"];
+const PUBLIC = [...LIBRARIES, ...Object.keys(PROGRAMS)];
 
 const CONSUMER = `
+import { loadTtsModel, type AudioChunk, type TtsModel } from "@voxquant/acoustic-model";
 import { loadAsrModel, type Transcript } from "@voxquant/asr-model";
+import { numberOf, type Session } from "@voxquant/cli-core";
 import { openAudio } from "@voxquant/audio";
 import { GGML_TYPES, openCheckpoint, quantizeRows, type Weight } from "@voxquant/quant-core";
 import { ByteLevelBpe } from "@voxquant/text";
@@ -24,8 +28,22 @@ export async function demo(file: Blob): Promise<string> {
   const bytes: Uint8Array = quantizeRows("Q8_0", new Float32Array(32), 32);
   return [transcript.text, weight.dtype, bytes.length, Object.keys(GGML_TYPES), openAudio, ByteLevelBpe, Qwen3Decoder].join();
 }
+export async function speak(file: Blob, play: (samples: Float32Array) => Promise<void>): Promise<number> {
+  const model: TtsModel = await loadTtsModel(file, { backend: "wasm" });
+  let last: AudioChunk | null = null;
+  for await (const chunk of model.synthesize("Hello.", { seed: 1 })) {
+    await play(chunk.samples);
+    last = chunk;
+  }
+  await model.dispose();
+  return last?.start ?? 0;
+}
+export const seedOf = (session: Session, flag: string): number | undefined =>
+  session.signal.aborted ? undefined : numberOf(flag, "seed", { min: 0, integer: true });
 // @ts-expect-error a number is no model
 void loadAsrModel(5);
+// @ts-expect-error a text is needed
+void loadTtsModel("model.gguf").then((model) => model.synthesizeToBuffer());
 `;
 
 /** The public packages as tarballs, installed into an empty project as a user would. */
@@ -76,18 +94,16 @@ describe("packed packages in an empty project", () => {
   });
 
   it("import in Node", () => {
-    const script = PUBLIC.filter((name) => name !== "asr-cli")
-      .map(
-        (name) =>
-          `if (Object.keys(await import("@voxquant/${name}")).length === 0) throw new Error("${name}");`,
-      )
-      .join("\n");
+    const script = LIBRARIES.map(
+      (name) =>
+        `if (Object.keys(await import("@voxquant/${name}")).length === 0) throw new Error("${name}");`,
+    ).join("\n");
     writeFileSync(join(project, "imports.mjs"), `${script}\nconsole.log("imported");`);
     expect(run("imports.mjs")).toBe("imported\n");
   });
 
-  it("find the command", () => {
-    expect(run("node_modules/@voxquant/asr-cli/bin/asr-cli.mjs", "--help")).toContain("transcribe");
+  it.each(Object.entries(PROGRAMS))("%s: find the command", (program, command) => {
+    expect(run(`node_modules/@voxquant/${program}/bin/${program}.mjs`, "--help")).toContain(command);
   });
 
   it("type-check", () => {
@@ -114,7 +130,10 @@ describe("packed packages in an empty project", () => {
     writeFileSync(join(project, "index.html"), '<script type="module" src="./page.js"></script>');
     writeFileSync(
       join(project, "page.js"),
-      'import { loadAsrModel } from "@voxquant/asr-model";\nglobalThis.loadAsrModel = loadAsrModel;\n',
+      `import { loadTtsModel } from "@voxquant/acoustic-model";
+import { loadAsrModel } from "@voxquant/asr-model";
+Object.assign(globalThis, { loadAsrModel, loadTtsModel });
+`,
     );
     const vite = join(resolve(require.resolve("vite/package.json"), ".."), "bin/vite.js");
     run(vite, "build", "--logLevel", "warn", "--target", "es2022");
