@@ -39,6 +39,8 @@ export class CallQueue {
   readonly #words: Int32Array;
   readonly #parameters: Float64Array;
   readonly #kernels: readonly Kernel[];
+  /** Parameter lists, one per kernel, made once. */
+  readonly #lists: readonly number[][];
   readonly #numbers: ReadonlyMap<string, number>;
 
   /** @param pointer `CALL_QUEUE_BYTES` bytes of `memory`, all zero before the first thread starts */
@@ -48,6 +50,7 @@ export class CallQueue {
     this.#parameters = new Float64Array(memory.buffer, pointer + HEAD_BYTES, MAX_CALLS * MAX_PARAMETERS);
     const entries = Object.entries(exports).filter(([, value]) => typeof value === "function");
     this.#kernels = entries.map(([, value]) => value as Kernel);
+    this.#lists = this.#kernels.map((kernel) => new Array<number>(kernel.length).fill(0));
     this.#numbers = new Map(entries.map(([name], i) => [name, i]));
   }
 
@@ -118,7 +121,8 @@ export class CallQueue {
     const words = this.#words;
     const kernel = this.#kernels[words[KERNEL]!]!;
     const at = call * MAX_PARAMETERS;
-    const parameters = Array.from(this.#parameters.subarray(at, at + kernel.length));
+    const parameters = this.#lists[words[KERNEL]!]!;
+    for (let i = 0; i < parameters.length; i++) parameters[i] = this.#parameters[at + i]!;
     const scratch = words[SCRATCH_ARGUMENT]!;
     if (scratch >= 0) parameters[scratch]! += thread * words[SCRATCH_BYTES]!;
     kernel(...parameters);

@@ -51,7 +51,7 @@ export function shareWork(alone: KernelModule, pool: ThreadPool): KernelModule {
     }
     pool.run(kernel, ceil(units / part), scratch, (call, into, at) => {
       const start = call * part;
-      into.set(parameters, at);
+      for (let i = 0; i < parameters.length; i++) into[at + i] = parameters[i]!;
       into[at + count] = first === undefined ? min(part, units - start) : min(start + part, units);
       if (first !== undefined) into[at + first] = start;
       if (offset !== undefined) into[at + offset]! += start;
@@ -59,6 +59,11 @@ export function shareWork(alone: KernelModule, pool: ThreadPool): KernelModule {
         if (parameters[parameter] !== 0) into[at + parameter]! += start * bytes;
       }
     });
+  }
+
+  /** Few rows are a race through memory, which each cut interrupts: two parts per thread. */
+  function leastFew(n: number, rows: number, k: number): number {
+    return max(LEAST_PRODUCTS / (rows * k), n / (2 * pool.threads));
   }
 
   /** Products: by weight rows, or where there are few of those, by rows of the activations. */
@@ -109,7 +114,7 @@ export function shareWork(alone: KernelModule, pool: ThreadPool): KernelModule {
       const [type, , n, k, , rows] = all;
       cut("linearFewFloat", all, {
         units: n,
-        least: LEAST_PRODUCTS / (rows * k),
+        least: leastFew(n, rows, k),
         multiple: 4,
         count: 2,
         strides: [
@@ -124,7 +129,7 @@ export function shareWork(alone: KernelModule, pool: ThreadPool): KernelModule {
       const [type, , n, k, , , , , rows] = all;
       cut("linearFewInt", all, {
         units: n,
-        least: LEAST_PRODUCTS / (rows * k),
+        least: leastFew(n, rows, k),
         multiple: 4,
         count: 2,
         strides: [
