@@ -1,7 +1,8 @@
 // Builds the page, serves it with a model and an audio file on the loopback interface, opens it in headless Chromium,
-// clicks, and prints what the page shows as JSON: { status, result }.
+// clicks, and prints what the page shows and how many workers it has as JSON: { status, result, workers }. With
+// --isolated the page is cross-origin isolated, so that its workers can share memory.
 //
-//   node page/run.mjs CHROMIUM MODEL.gguf AUDIO.wav OUTPUT_FOLDER
+//   node page/run.mjs CHROMIUM MODEL.gguf AUDIO.wav OUTPUT_FOLDER [--isolated]
 import { createReadStream, statSync } from "node:fs";
 import { createServer } from "node:http";
 import { extname, join, normalize } from "node:path";
@@ -9,7 +10,7 @@ import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 import { build } from "vite";
 
-const [executablePath, model, audio, folder] = process.argv.slice(2);
+const [executablePath, model, audio, folder, isolated] = process.argv.slice(2);
 const TYPES = {
   ".html": "text/html",
   ".js": "text/javascript",
@@ -46,6 +47,10 @@ const server = createServer((request, response) => {
     "content-length": end - start + 1,
     "accept-ranges": "bytes",
   };
+  if (isolated === "--isolated") {
+    headers["cross-origin-opener-policy"] = "same-origin";
+    headers["cross-origin-embedder-policy"] = "require-corp";
+  }
   if (range !== null) headers["content-range"] = `bytes ${start}-${end}/${size}`;
   response.writeHead(range === null ? 200 : 206, headers);
   createReadStream(file, { start, end }).pipe(response);
@@ -77,7 +82,7 @@ try {
     status: document.getElementById("status").textContent,
     result: document.getElementById("result").textContent,
   }));
-  process.stdout.write(JSON.stringify(shown));
+  process.stdout.write(JSON.stringify({ ...shown, workers: page.workers().length }));
 } finally {
   await browser.close();
   server.close();

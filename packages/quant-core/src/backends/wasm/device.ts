@@ -12,7 +12,7 @@ import { instantiateKernels, type KernelModule } from "./module.js";
 import { shareWork } from "./parallel.js";
 import { RopeTables } from "./rope-table.js";
 import { isShared } from "./shared-memory.js";
-import { ThreadPool, wasmThreads } from "./thread-pool.js";
+import { ThreadPool, wantedThreads } from "./thread-pool.js";
 import { copyWeight, type WasmWeight } from "./weights.js";
 
 export type WasmDevice = Device<WasmArray, WasmWeight, WasmKvCache>;
@@ -42,7 +42,7 @@ export async function makeWasmDevice(backend: BackendWasm): Promise<WasmDevice> 
   const instantiated = await instantiateKernels(memory.memory);
   const alone = instantiated.instance.exports as unknown as KernelModule;
   const module = isShared(memory.memory)
-    ? shareWork(alone, new ThreadPool(instantiated, memory, wasmThreads()))
+    ? shareWork(alone, new ThreadPool(instantiated, memory, wantedThreads()))
     : alone;
   const attention = new AttentionKernels(module, memory);
   return {

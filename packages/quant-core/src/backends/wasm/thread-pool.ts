@@ -22,8 +22,15 @@ export function setWasmThreads(count: number): void {
   for (const pool of pools) pool.resize(count);
 }
 
-/** Threads that the kernels use here: what was asked for, else one per core up to 8; 1 where memory cannot be shared. */
+/** Threads that the kernels work with, the caller's included; before the first device, those that they will have. */
 export function wasmThreads(): number {
+  let most = 0;
+  for (const pool of pools) most = Math.max(most, pool.working);
+  return most === 0 ? wantedThreads() : most;
+}
+
+/** What was asked for, else one per core up to 8; 1 where memory cannot be shared. */
+export function wantedThreads(): number {
   if (!canShareMemory()) return 1;
   if (wished !== null) return wished;
   const cores = isNode ? nodeBuiltin("node:os").availableParallelism() : navigator.hardwareConcurrency;
@@ -40,6 +47,7 @@ export class ThreadPool {
   readonly #queueAt: number;
   readonly #queue: CallQueue;
   readonly #workers: EndableWorker[] = [];
+  readonly #failed = new Set<EndableWorker>();
 
   /** @throws BackendError when memory is out */
   constructor(kernels: InstantiatedKernels, memory: WasmMemory, threads: number) {
@@ -57,6 +65,11 @@ export class ThreadPool {
     return this.#workers.length + 1;
   }
 
+  /** As `threads`, without workers that could not start. */
+  get working(): number {
+    return this.threads - this.#failed.size;
+  }
+
   /** Workers that have begun to serve since the pool was made. */
   get started(): number {
     return this.#queue.started;
@@ -64,16 +77,16 @@ export class ThreadPool {
 
   /** Between calls of `run`, when no worker holds a call. */
   resize(threads: number): void {
-    while (this.#workers.length + 1 > threads) void this.#workers.pop()!.terminate();
-    while (this.#workers.length + 1 < threads) {
-      this.#workers.push(
-        startWorker({
-          module: this.#kernels.module,
-          memory: this.#memory,
-          queue: this.#queueAt,
-          thread: this.#workers.length + 1,
-        }),
-      );
+    while (this.threads > threads) {
+      const worker = this.#workers.pop()!;
+      this.#failed.delete(worker);
+      void worker.terminate();
+    }
+    while (this.threads < threads) {
+      const { module } = this.#kernels;
+      const start = { module, memory: this.#memory, queue: this.#queueAt, thread: this.threads };
+      const worker = startWorker(start, () => this.#failed.add(worker));
+      this.#workers.push(worker);
     }
   }
 
@@ -95,19 +108,20 @@ export class ThreadPool {
  * The path leads to the compiled script from the sources and from dist alike. `new Worker(new URL(…, import.meta.url))`,
  * written out, is what bundlers recognise as a worker.
  */
-function startWorker(start: ThreadStart): EndableWorker {
+function startWorker(start: ThreadStart, onFailure: () => void): EndableWorker {
   if (isNode) {
     const { Worker } = nodeBuiltin("node:worker_threads");
     const script = new URL("../../../dist/backends/wasm/thread.js", import.meta.url);
     const worker = new Worker(script, { workerData: start });
     // A worker that does not start takes no calls; it must not end the process, nor keep it alive.
-    worker.on("error", () => undefined);
+    worker.on("error", onFailure);
     worker.unref();
     return worker;
   }
   const worker = new Worker(new URL("../../../dist/backends/wasm/thread.js", import.meta.url), {
     type: "module",
   });
+  worker.addEventListener("error", onFailure);
   worker.postMessage(start);
   return worker;
 }
