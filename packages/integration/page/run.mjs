@@ -1,8 +1,8 @@
 // Builds the page, serves it with a model and an audio file on the loopback interface, opens it in headless Chromium,
-// clicks, and prints what the page shows and how many workers it has as JSON: { status, result, workers }. With
-// --isolated the page is cross-origin isolated, so that its workers can share memory.
+// first as it is, then cross-origin isolated (so that its workers can share memory), clicks, and prints what it shows
+// and how many workers it has as JSON: { plain: { status, result, workers }, isolated: … }.
 //
-//   node page/run.mjs CHROMIUM MODEL.gguf AUDIO.wav OUTPUT_FOLDER [--isolated]
+//   node page/run.mjs CHROMIUM MODEL.gguf AUDIO.wav OUTPUT_FOLDER
 import { createReadStream, statSync } from "node:fs";
 import { createServer } from "node:http";
 import { extname, join, normalize } from "node:path";
@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 import { build } from "vite";
 
-const [executablePath, model, audio, folder, isolated] = process.argv.slice(2);
+const [executablePath, model, audio, folder] = process.argv.slice(2);
 const TYPES = {
   ".html": "text/html",
   ".js": "text/javascript",
@@ -24,6 +24,7 @@ await build({
   build: { outDir: folder, emptyOutDir: true, target: "es2022", chunkSizeWarningLimit: 4096 },
 });
 
+let isolated = false;
 const server = createServer((request, response) => {
   const path = normalize(decodeURIComponent(new URL(request.url, "http://localhost").pathname));
   const file =
@@ -47,7 +48,7 @@ const server = createServer((request, response) => {
     "content-length": end - start + 1,
     "accept-ranges": "bytes",
   };
-  if (isolated === "--isolated") {
+  if (isolated) {
     headers["cross-origin-opener-policy"] = "same-origin";
     headers["cross-origin-embedder-policy"] = "require-corp";
   }
@@ -69,8 +70,11 @@ const browser = await chromium.launch({
     "--disable-sync",
   ],
 });
-try {
-  const page = await browser.newPage();
+
+/** What the page shows in a browser context of its own, without the other's cache. */
+async function transcribe() {
+  const context = await browser.newContext();
+  const page = await context.newPage();
   page.on("console", (message) => process.stderr.write(`console ${message.type()}: ${message.text()}\n`));
   page.on("pageerror", (error) => process.stderr.write(`page error: ${error.message}\n`));
   await page.goto(`http://127.0.0.1:${server.address().port}/`);
@@ -82,7 +86,15 @@ try {
     status: document.getElementById("status").textContent,
     result: document.getElementById("result").textContent,
   }));
-  process.stdout.write(JSON.stringify({ ...shown, workers: page.workers().length }));
+  const workers = page.workers().length;
+  await context.close();
+  return { ...shown, workers };
+}
+
+try {
+  const plain = await transcribe();
+  isolated = true;
+  process.stdout.write(JSON.stringify({ plain, isolated: await transcribe() }));
 } finally {
   await browser.close();
   server.close();

@@ -17,6 +17,7 @@ interface Shown {
   readonly text: string;
   readonly backend: string;
   readonly threads: number;
+  readonly workers: number;
   readonly tokens: readonly number[];
 }
 
@@ -36,19 +37,17 @@ describe("the mini model in headless Chromium", () => {
       await qwen3AsrQuantizeProfile(await openModelFiles(checkpoint)),
     );
     const sample = join(repository, "samples/kitchen-light-en.wav");
-    const transcribe = (...flags: string[]) => {
-      const script = join(import.meta.dirname, "../page/run.mjs");
-      const run = spawnSync(
-        process.execPath,
-        [script, chromium, model, sample, join(folder, "page"), ...flags],
-        { encoding: "utf8", timeout: 180_000 },
-      );
-      expect(run.stderr + run.stdout).toContain('"status":"done"');
-      const { result, workers } = JSON.parse(run.stdout) as { result: string; workers: number };
-      return { ...(JSON.parse(result) as Shown), workers };
-    };
-    const alone = transcribe();
-    const threaded = transcribe("--isolated");
+    const run = spawnSync(
+      process.execPath,
+      [join(import.meta.dirname, "../page/run.mjs"), chromium, model, sample, join(folder, "page")],
+      { encoding: "utf8", timeout: 180_000 },
+    );
+    expect(run.stderr + run.stdout).toMatch(/"status":"done".*"status":"done"/);
+    const pages = JSON.parse(run.stdout) as Record<"plain" | "isolated", { result: string; workers: number }>;
+    const [alone, threaded] = [pages.plain, pages.isolated].map(({ result, workers }) => ({
+      ...(JSON.parse(result) as Shown),
+      workers,
+    })) as [Shown, Shown];
     for (const { backend, text } of [alone, threaded]) {
       expect(backend).toBe("wasm");
       expect(text).toBe("Turn on the kitchen light.");

@@ -6,20 +6,28 @@
 const { add, compareExchange, load, notify, store, sub, wait } = Atomics;
 
 /** Words of the queue. Those that are written often lie 64 bytes apart, each in a cache line of its own. */
-const REMAINING = 0;
+const STATE = 0;
 const DONE = 16;
 const SLEEPERS = 32;
 const STARTED = 33;
 const FAILED = 34;
+const THREADS = 35;
 const KERNEL = 48;
 const SCRATCH_ARGUMENT = 49;
 const SCRATCH_BYTES = 50;
 const HEAD_BYTES = 256;
 
+/**
+ * The state is the number of calls left, and above it the number of threads that may take them: one word, so that a
+ * thread which has fallen behind cannot take a call that is not for it.
+ */
+const THREAD_SHIFT = 16;
+const CALLS_MASK = 0xffff;
+
 /** Parameters that a kernel may have. */
 const MAX_PARAMETERS = 16;
-/** Calls in one region. */
-const MAX_CALLS = 256;
+export const MAX_THREADS = 256;
+export const MAX_CALLS = 4 * MAX_THREADS;
 
 export const CALL_QUEUE_BYTES = HEAD_BYTES + MAX_CALLS * MAX_PARAMETERS * 8;
 
@@ -54,8 +62,24 @@ export class CallQueue {
     this.#numbers = new Map(entries.map(([name], i) => [name, i]));
   }
 
+  /** How many threads may take calls from now on, numbers 0 (the publishing one) up. */
+  set threads(count: number) {
+    store(this.#words, THREADS, count);
+    notify(this.#words, THREADS);
+  }
+
+  get threads(): number {
+    return load(this.#words, THREADS);
+  }
+
+  /** Threads that have begun to serve. */
+  get started(): number {
+    return load(this.#words, STARTED);
+  }
+
   /**
-   * Calls a kernel `calls` times (at most 256) on all threads that are free, this one among them; returns when all calls are done.
+   * Calls a kernel `calls` times (at most `MAX_CALLS`) on all threads that are free, this one among them; returns when
+   * all calls are done.
    * @param fill writes the parameters of a call to `parameters` from `at`
    * @returns whether all calls came to their end
    */
@@ -72,49 +96,48 @@ export class CallQueue {
     for (let call = 0; call < calls; call++) fill(call, this.#parameters, call * MAX_PARAMETERS);
     store(words, FAILED, 0);
     store(words, DONE, 0);
-    store(words, REMAINING, calls);
-    if (load(words, SLEEPERS) > 0) notify(words, REMAINING);
-    this.take(0);
+    store(words, STATE, (this.threads << THREAD_SHIFT) | calls);
+    if (load(words, SLEEPERS) > 0) notify(words, STATE);
+    while (this.#take(load(words, STATE), 0));
     // The rest is at work on other threads. A browser's main thread may not sleep, and a call is short.
     while (load(words, DONE) < calls);
     return load(words, FAILED) === 0;
-  }
-
-  /** Makes calls until none is left. */
-  take(thread: number): void {
-    const words = this.#words;
-    for (;;) {
-      const remaining = load(words, REMAINING);
-      if (remaining === 0) return;
-      if (compareExchange(words, REMAINING, remaining, remaining - 1) !== remaining) continue;
-      try {
-        this.#call(remaining - 1, thread);
-      } catch {
-        store(words, FAILED, 1);
-      }
-      add(words, DONE, 1);
-    }
   }
 
   /** The life of every thread but the publishing one; ends with its worker. */
   serve(thread: number): never {
     const words = this.#words;
     add(words, STARTED, 1);
+    let spins = 0;
     for (;;) {
-      let spins = 0;
-      while (spins < SPINS && load(words, REMAINING) === 0) spins++;
-      if (spins === SPINS) {
-        add(words, SLEEPERS, 1);
-        wait(words, REMAINING, 0);
-        sub(words, SLEEPERS, 1);
+      const state = load(words, STATE);
+      if (this.#take(state, thread)) spins = 0;
+      else if (++spins >= SPINS) {
+        spins = 0;
+        const threads = load(words, THREADS);
+        if (thread >= threads) {
+          wait(words, THREADS, threads);
+        } else {
+          add(words, SLEEPERS, 1);
+          wait(words, STATE, state);
+          sub(words, SLEEPERS, 1);
+        }
       }
-      this.take(thread);
     }
   }
 
-  /** Threads that have begun to serve. */
-  get started(): number {
-    return load(this.#words, STARTED);
+  /** Makes the next call; false if in this state there is none for the thread. */
+  #take(state: number, thread: number): boolean {
+    const words = this.#words;
+    if ((state & CALLS_MASK) === 0 || thread >= state >> THREAD_SHIFT) return false;
+    if (compareExchange(words, STATE, state, state - 1) !== state) return true; // another was quicker: look again
+    try {
+      this.#call((state & CALLS_MASK) - 1, thread);
+    } catch {
+      store(words, FAILED, 1);
+    }
+    add(words, DONE, 1);
+    return true;
   }
 
   #call(call: number, thread: number): void {

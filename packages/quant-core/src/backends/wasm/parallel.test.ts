@@ -67,7 +67,7 @@ function expectSame(run: (kernels: KernelModule) => void): void {
   expect(pool.cuts).toBe(before + 3);
 }
 
-test("the workers take calls, and are ended and started again", async () => {
+test("the workers take calls, and are put aside and used again", async () => {
   const { fillHalfTable } = alone;
   const bytes = 65536 * 4;
   const tables = memory.allocate((1 + WORKERS) * bytes, "a table per thread");

@@ -1,4 +1,5 @@
 import { GGML_TYPES, ggmlTypeOfId } from "../../weight.js";
+import { MAX_CALLS } from "./call-queue.js";
 import type { KernelModule } from "./module.js";
 import type { ThreadPool } from "./thread-pool.js";
 
@@ -43,7 +44,7 @@ export function shareWork(alone: KernelModule, pool: ThreadPool): KernelModule {
     how: Cut,
   ): void {
     const { units, least, multiple = 1, count, first, offset, strides = [], scratch = null } = how;
-    const wanted = max(least, units / (pool.threads * CALLS_PER_THREAD));
+    const wanted = max(least, units / min(pool.threads * CALLS_PER_THREAD, MAX_CALLS));
     const part = ceil(wanted / multiple) * multiple;
     if (pool.threads === 1 || part >= units) {
       (alone[kernel] as (...all: readonly number[]) => void)(...parameters);

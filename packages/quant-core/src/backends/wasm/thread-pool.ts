@@ -9,10 +9,6 @@ import type { ThreadStart } from "./thread.js";
 /** Without a wish: decoding is bound by memory, which more threads than this do not make faster. */
 const MOST_BY_DEFAULT = 8;
 
-interface EndableWorker {
-  terminate(): unknown;
-}
-
 const pools = new Set<ThreadPool>();
 let wished: number | null = null;
 
@@ -39,15 +35,15 @@ export function wantedThreads(): number {
 
 /**
  * Workers that share this thread's memory and kernels. Nothing waits for a worker to start: calls are taken by the
- * threads that are there, and this thread is always one of them.
+ * threads that are there, and this thread is always one of them. Workers live as long as the page or process.
  */
 export class ThreadPool {
   readonly #kernels: InstantiatedKernels;
   readonly #memory: WebAssembly.Memory;
   readonly #queueAt: number;
   readonly #queue: CallQueue;
-  readonly #workers: EndableWorker[] = [];
-  readonly #failed = new Set<EndableWorker>();
+  /** Per worker whether it could not start or has failed since. */
+  readonly #failed: boolean[] = [];
 
   /** @throws BackendError when memory is out */
   constructor(kernels: InstantiatedKernels, memory: WasmMemory, threads: number) {
@@ -62,32 +58,29 @@ export class ThreadPool {
 
   /** This thread included. */
   get threads(): number {
-    return this.#workers.length + 1;
+    return this.#queue.threads;
   }
 
-  /** As `threads`, without workers that could not start. */
+  /** As `threads`, without workers that failed. */
   get working(): number {
-    return this.threads - this.#failed.size;
+    const failed = this.#failed.slice(0, this.threads - 1).filter(Boolean);
+    return this.threads - failed.length;
   }
 
-  /** Workers that have begun to serve since the pool was made. */
+  /** Workers that have begun to serve. */
   get started(): number {
     return this.#queue.started;
   }
 
-  /** Between calls of `run`, when no worker holds a call. */
+  /** More workers are started; those that are too many sleep, as ending one could lose a call that it has taken. */
   resize(threads: number): void {
-    while (this.threads > threads) {
-      const worker = this.#workers.pop()!;
-      this.#failed.delete(worker);
-      void worker.terminate();
-    }
-    while (this.threads < threads) {
+    for (let worker = this.#failed.length; worker < threads - 1; worker++) {
+      this.#failed.push(false);
       const { module } = this.#kernels;
-      const start = { module, memory: this.#memory, queue: this.#queueAt, thread: this.threads };
-      const worker = startWorker(start, () => this.#failed.add(worker));
-      this.#workers.push(worker);
+      const start = { module, memory: this.#memory, queue: this.#queueAt, thread: worker + 1 };
+      startWorker(start, () => (this.#failed[worker] = true));
     }
+    this.#queue.threads = threads;
   }
 
   /** See `CallQueue.run`. @throws BackendError if a call did not come to its end */
@@ -105,23 +98,26 @@ export class ThreadPool {
 }
 
 /**
- * The path leads to the compiled script from the sources and from dist alike. `new Worker(new URL(…, import.meta.url))`,
- * written out, is what bundlers recognise as a worker.
+ * A worker that does not start takes no calls, and is no more than that: others do the work. The path leads to the
+ * compiled script from the sources and from dist alike; `new Worker(new URL(…, import.meta.url))`, written out, is what
+ * bundlers recognise as a worker.
  */
-function startWorker(start: ThreadStart, onFailure: () => void): EndableWorker {
+function startWorker(start: ThreadStart, onFailure: () => void): void {
   if (isNode) {
     const { Worker } = nodeBuiltin("node:worker_threads");
     const script = new URL("../../../dist/backends/wasm/thread.js", import.meta.url);
     const worker = new Worker(script, { workerData: start });
-    // A worker that does not start takes no calls; it must not end the process, nor keep it alive.
     worker.on("error", onFailure);
-    worker.unref();
-    return worker;
+    worker.unref(); // it does not keep the process alive
+    return;
   }
-  const worker = new Worker(new URL("../../../dist/backends/wasm/thread.js", import.meta.url), {
-    type: "module",
-  });
-  worker.addEventListener("error", onFailure);
-  worker.postMessage(start);
-  return worker;
+  try {
+    const worker = new Worker(new URL("../../../dist/backends/wasm/thread.js", import.meta.url), {
+      type: "module",
+    });
+    worker.addEventListener("error", onFailure);
+    worker.postMessage(start);
+  } catch {
+    onFailure(); // a page's security policy may forbid the script
+  }
 }
