@@ -1,5 +1,4 @@
 import { loadAsrModel } from "@voxquant/asr-model";
-import { describeBackend } from "@voxquant/quant-core";
 
 const element = <T extends HTMLElement>(id: string) => document.getElementById(id) as T;
 const status = element("status");
@@ -16,8 +15,7 @@ async function transcribe(): Promise<void> {
     status.textContent = "transcribing";
     const audio = await (await fetch(new URL(element<HTMLInputElement>("audio").value, base))).blob();
     const transcript = await model.transcribe(audio);
-    const { threads } = describeBackend("wasm");
-    result.textContent = JSON.stringify({ ...transcript, backend: model.backend, threads }, null, 1);
+    result.textContent = JSON.stringify({ ...transcript, backend: model.backend }, null, 1);
     status.textContent = "done";
   } finally {
     await model.dispose();

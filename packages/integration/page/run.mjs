@@ -1,6 +1,5 @@
 // Builds the page, serves it with a model and an audio file on the loopback interface, opens it in headless Chromium,
-// first as it is, then cross-origin isolated (so that its workers can share memory), clicks, and prints what it shows
-// and how many workers it has as JSON: { plain: { status, result, workers }, isolated: … }.
+// clicks, and prints what the page shows as JSON: { status, result }.
 //
 //   node page/run.mjs CHROMIUM MODEL.gguf AUDIO.wav OUTPUT_FOLDER
 import { createReadStream, statSync } from "node:fs";
@@ -24,7 +23,6 @@ await build({
   build: { outDir: folder, emptyOutDir: true, target: "es2022", chunkSizeWarningLimit: 4096 },
 });
 
-let isolated = false;
 const server = createServer((request, response) => {
   const path = normalize(decodeURIComponent(new URL(request.url, "http://localhost").pathname));
   const file =
@@ -48,10 +46,6 @@ const server = createServer((request, response) => {
     "content-length": end - start + 1,
     "accept-ranges": "bytes",
   };
-  if (isolated) {
-    headers["cross-origin-opener-policy"] = "same-origin";
-    headers["cross-origin-embedder-policy"] = "require-corp";
-  }
   if (range !== null) headers["content-range"] = `bytes ${start}-${end}/${size}`;
   response.writeHead(range === null ? 200 : 206, headers);
   createReadStream(file, { start, end }).pipe(response);
@@ -70,11 +64,8 @@ const browser = await chromium.launch({
     "--disable-sync",
   ],
 });
-
-/** What the page shows in a browser context of its own, without the other's cache. */
-async function transcribe() {
-  const context = await browser.newContext();
-  const page = await context.newPage();
+try {
+  const page = await browser.newPage();
   page.on("console", (message) => process.stderr.write(`console ${message.type()}: ${message.text()}\n`));
   page.on("pageerror", (error) => process.stderr.write(`page error: ${error.message}\n`));
   await page.goto(`http://127.0.0.1:${server.address().port}/`);
@@ -86,15 +77,7 @@ async function transcribe() {
     status: document.getElementById("status").textContent,
     result: document.getElementById("result").textContent,
   }));
-  const workers = page.workers().length;
-  await context.close();
-  return { ...shown, workers };
-}
-
-try {
-  const plain = await transcribe();
-  isolated = true;
-  process.stdout.write(JSON.stringify({ plain, isolated: await transcribe() }));
+  process.stdout.write(JSON.stringify(shown));
 } finally {
   await browser.close();
   server.close();
