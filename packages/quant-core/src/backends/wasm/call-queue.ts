@@ -12,6 +12,7 @@ const SLEEPERS = 32;
 const STARTED = 33;
 const FAILED = 34;
 const THREADS = 35;
+const CALLER_SLEEPS = 36;
 const KERNEL = 48;
 const SCRATCH_ARGUMENT = 49;
 const SCRATCH_BYTES = 50;
@@ -50,6 +51,7 @@ export class CallQueue {
   /** Parameter lists, one per kernel, made once. */
   readonly #lists: readonly number[][];
   readonly #numbers: ReadonlyMap<string, number>;
+  readonly #maySleep: boolean;
 
   /** @param pointer `CALL_QUEUE_BYTES` bytes of `memory`, all zero before the first thread starts */
   constructor(memory: WebAssembly.Memory, pointer: number, exports: WebAssembly.Exports) {
@@ -60,6 +62,7 @@ export class CallQueue {
     this.#kernels = entries.map(([, value]) => value as Kernel);
     this.#lists = this.#kernels.map((kernel) => new Array<number>(kernel.length).fill(0));
     this.#numbers = new Map(entries.map(([name], i) => [name, i]));
+    this.#maySleep = maySleep(this.#words);
   }
 
   /** How many threads may take calls from now on, numbers 0 (the publishing one) up. */
@@ -99,8 +102,7 @@ export class CallQueue {
     store(words, STATE, (this.threads << THREAD_SHIFT) | calls);
     if (load(words, SLEEPERS) > 0) notify(words, STATE);
     while (this.#take(load(words, STATE), 0));
-    // The rest is at work on other threads. A browser's main thread may not sleep, and a call is short.
-    while (load(words, DONE) < calls);
+    this.#waitFor(calls);
     return load(words, FAILED) === 0;
   }
 
@@ -137,7 +139,20 @@ export class CallQueue {
       store(words, FAILED, 1);
     }
     add(words, DONE, 1);
+    if (load(words, CALLER_SLEEPS) === 1) notify(words, DONE);
     return true;
+  }
+
+  /** The last calls are at work on other threads. On a busy machine these may need this thread's core. */
+  #waitFor(calls: number): void {
+    const words = this.#words;
+    for (let spins = 0; load(words, DONE) < calls; spins++) {
+      if (!this.#maySleep || spins < SPINS) continue;
+      store(words, CALLER_SLEEPS, 1);
+      const done = load(words, DONE);
+      if (done < calls) wait(words, DONE, done);
+      store(words, CALLER_SLEEPS, 0);
+    }
   }
 
   #call(call: number, thread: number): void {
@@ -149,5 +164,15 @@ export class CallQueue {
     const scratch = words[SCRATCH_ARGUMENT]!;
     if (scratch >= 0) parameters[scratch]! += thread * words[SCRATCH_BYTES]!;
     kernel(...parameters);
+  }
+}
+
+/** Not on a browser's main thread, where Atomics.wait throws even if there is nothing to wait for. */
+function maySleep(words: Int32Array): boolean {
+  try {
+    wait(words, CALLER_SLEEPS, -1);
+    return true;
+  } catch {
+    return false;
   }
 }
