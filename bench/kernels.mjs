@@ -7,7 +7,14 @@
 // Build first: npx pnpm build. The limits need a C++ compiler (CXX or c++).
 import { availableParallelism, cpus, loadavg } from "node:os";
 import { parseArgs } from "node:util";
-import { GGML_TYPES, isDense, selectDevice, weightByteLength } from "../packages/quant-core/dist/index.js";
+import {
+  GGML_TYPES,
+  describeBackend,
+  isDense,
+  selectDevice,
+  setThreads,
+  weightByteLength,
+} from "../packages/quant-core/dist/index.js";
 import { loadAddon } from "../packages/quant-core/dist/backends/native/addon.js";
 import { RandomWeights } from "../packages/cli-core/dist/index.js";
 import { measureLimits } from "./limits.mjs";
@@ -82,8 +89,10 @@ async function measureBackend(backend) {
       const weights = randomWeights(device, type, out, inputs);
       for (const level of levels) {
         if (addon?.setIsa(level) === false) continue;
-        for (const threads of addon === null ? [1] : threadCounts) {
-          addon?.setThreads(threads);
+        for (const threads of threadCounts) {
+          setThreads(threads);
+          if (describeBackend(backend).threads !== threads) continue;
+          await workersStarted();
           for (const count of numbers(flags.rows)) {
             const ms = measureLinear(device, weights, out, inputs, count);
             report({ backend, level, threads, type, out, inputs, rows: count, ms });
@@ -93,6 +102,11 @@ async function measureBackend(backend) {
       for (const weight of weights) device.releaseWeight(weight);
     }
   }
+}
+
+/** The workers of the WASM kernels start in the background; until then their part is done by those that are there. */
+function workersStarted() {
+  return new Promise((resolve) => setTimeout(resolve, 300));
 }
 
 /** Enough different matrices to fill the working set (on WASM, whose memory is small, a quarter of it). */

@@ -12,6 +12,7 @@ export function attentionScratch(length: i32): usize {
  * @param keys, values `[kvHeads, capacity, headDim]` of the layer
  * @param position cached tokens before the segment: row r sees the last `window` of `position + r + 1` positions
  * @param scratch `attentionScratch(position + rows)` bytes
+ * @param from, to the key-value heads `[from, to)` to compute, with their query heads
  */
 export function causalAttention(
   q: usize,
@@ -27,10 +28,12 @@ export function causalAttention(
   window: i32,
   out: usize,
   scratch: usize,
+  from: i32,
+  to: i32,
 ): void {
   const headBytes = (<usize>headDim) << 2;
   const rowBytes = headBytes * heads;
-  for (let kv = 0; kv < kvHeads; kv++) {
+  for (let kv = from; kv < to; kv++) {
     const k = keys + headBytes * capacity * kv;
     const v = values + headBytes * capacity * kv;
     // query heads h with floor(h · kvHeads / heads) = kv
@@ -80,6 +83,7 @@ export function causalAttention(
 /**
  * Attention of `rows` rows among themselves; q, k, v, out are the block's first rows of `[…, heads · headDim]`.
  * @param scratch `attentionScratch(rows)` bytes
+ * @param from, to the heads `[from, to)` to compute
  */
 export function fullAttention(
   q: usize,
@@ -91,11 +95,13 @@ export function fullAttention(
   scale: f32,
   out: usize,
   scratch: usize,
+  from: i32,
+  to: i32,
 ): void {
   const headBytes = (<usize>headDim) << 2;
   const rowBytes = headBytes * heads;
   const limits = i32x4.splat(rows);
-  for (let h = 0; h < heads; h++) {
+  for (let h = from; h < to; h++) {
     const head = headBytes * h;
     for (let i = 0; i < rows; i += 4) {
       const queries = min(4, rows - i);

@@ -7,6 +7,7 @@ import type * as module from "node:module";
 import type * as os from "node:os";
 import type * as path from "node:path";
 import type * as url from "node:url";
+import type * as workerThreads from "node:worker_threads";
 import { BackendError } from "./errors.js";
 
 interface NodeBuiltins {
@@ -19,6 +20,7 @@ interface NodeBuiltins {
   "node:os": typeof os;
   "node:path": typeof path;
   "node:url": typeof url;
+  "node:worker_threads": typeof workerThreads;
 }
 
 /** True in Node (and Electron's Node side), false in a browser. */

@@ -3,6 +3,7 @@ import { nodeBuiltin } from "../platform.js";
 import { loadAddon } from "./native/addon.js";
 import type { BackendName } from "./select.js";
 import { hasRelaxedSimd } from "./wasm/module.js";
+import { wasmThreads } from "./wasm/thread-pool.js";
 
 /** What a backend computes with. */
 export interface BackendDescription {
@@ -18,7 +19,8 @@ export function describeBackend(backend: BackendName): BackendDescription {
     if (addon === null) throw new BackendError("the native backend is not available here");
     return { isa: addon.isa(), threads: addon.threads() };
   }
-  if (backend === "wasm") return { isa: hasRelaxedSimd() ? "relaxed-simd" : "simd128", threads: 1 };
+  if (backend === "wasm")
+    return { isa: hasRelaxedSimd() ? "relaxed-simd" : "simd128", threads: wasmThreads() };
   if (backend === "tensorflow")
     return { isa: "libtensorflow", threads: nodeBuiltin("node:os").availableParallelism() };
   return { isa: "javascript", threads: 1 };

@@ -6,6 +6,7 @@ import { createNativeDevice } from "./native/device.js";
 import { createReferenceDevice } from "./reference/device.js";
 import { createTensorflowDevice } from "./tensorflow/device.js";
 import { createWasmDevice } from "./wasm/device.js";
+import { setWasmThreads } from "./wasm/thread-pool.js";
 
 export const BACKENDS = ["native", "wasm", "cpu", "tensorflow"] as const;
 
@@ -40,8 +41,9 @@ export async function selectDevice(backend: BackendName | "auto"): Promise<Selec
 }
 
 /**
- * Threads of the native kernels, the caller's included, for all models of the process; default: one per core that this
- * process may use. Results do not depend on it; the other backends have one thread.
+ * Threads of the native and the WASM kernels, the caller's included, for all models of the process; default: one per
+ * core that this process may use, on WASM at most 8. WASM has more than one in Node and on cross-origin isolated pages.
+ * Results do not depend on it; the other backends have one thread.
  * @throws ConfigError unless count is an integer in 1…256
  */
 export function setThreads(count: number): void {
@@ -49,6 +51,7 @@ export function setThreads(count: number): void {
     throw new ConfigError(`threads must be an integer from 1 to 256, found ${count}`);
   }
   if (isNode) loadAddon()?.setThreads(count);
+  setWasmThreads(count);
 }
 
 function device(backend: BackendName): Promise<Device> {

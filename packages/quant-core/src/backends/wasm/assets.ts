@@ -2,7 +2,13 @@ import { BackendError } from "../../errors.js";
 import { nodeBuiltin } from "../../platform.js";
 
 /** The binaries in this package's `wasm/` folder. */
-export type WasmAsset = "voxquant-simd.wasm" | "voxquant-relaxed-simd.wasm" | "tfjs-backend-wasm-simd.wasm";
+export type WasmAsset =
+  | "voxquant-simd.wasm"
+  | "voxquant-simd-shared.wasm"
+  | "voxquant-relaxed-simd.wasm"
+  | "voxquant-relaxed-simd-shared.wasm"
+  | "tfjs-backend-wasm-simd.wasm"
+  | "tfjs-backend-wasm-simd-shared.wasm";
 
 let folder: URL | null = null;
 
@@ -22,10 +28,16 @@ export function assetUrl(name: WasmAsset): URL {
   switch (name) {
     case "voxquant-simd.wasm":
       return new URL("../../../wasm/voxquant-simd.wasm", import.meta.url);
+    case "voxquant-simd-shared.wasm":
+      return new URL("../../../wasm/voxquant-simd-shared.wasm", import.meta.url);
     case "voxquant-relaxed-simd.wasm":
       return new URL("../../../wasm/voxquant-relaxed-simd.wasm", import.meta.url);
+    case "voxquant-relaxed-simd-shared.wasm":
+      return new URL("../../../wasm/voxquant-relaxed-simd-shared.wasm", import.meta.url);
     case "tfjs-backend-wasm-simd.wasm":
       return new URL("../../../wasm/tfjs-backend-wasm-simd.wasm", import.meta.url);
+    case "tfjs-backend-wasm-simd-shared.wasm":
+      return new URL("../../../wasm/tfjs-backend-wasm-simd-shared.wasm", import.meta.url);
   }
 }
 

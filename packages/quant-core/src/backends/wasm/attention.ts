@@ -68,6 +68,8 @@ export class AttentionKernels {
         window,
         out.pointer + qStart,
         this.#scores(position + count),
+        0,
+        kvHeads,
       );
     }
   }
@@ -103,6 +105,8 @@ export class AttentionKernels {
         scale,
         out.pointer + at,
         this.#scores(rows),
+        0,
+        heads,
       );
     }
   }

@@ -9,7 +9,10 @@ import { WASM_BACKEND, startWasmBackend } from "./engine.js";
 import { LinearKernels } from "./linear.js";
 import { ADDRESS_SPACE, WasmMemory, type WasmArray } from "./memory.js";
 import { instantiateKernels, type KernelModule } from "./module.js";
+import { shareWork } from "./parallel.js";
 import { RopeTables } from "./rope-table.js";
+import { isShared } from "./shared-memory.js";
+import { ThreadPool, wantedThreads } from "./thread-pool.js";
 import { copyWeight, type WasmWeight } from "./weights.js";
 
 export type WasmDevice = Device<WasmArray, WasmWeight, WasmKvCache>;
@@ -36,7 +39,11 @@ export async function createWasmDevice(): Promise<WasmDevice> {
 /** A device of its own for a started backend. */
 export async function makeWasmDevice(backend: BackendWasm): Promise<WasmDevice> {
   const memory = new WasmMemory(backend);
-  const module = await instantiateKernels(memory.memory);
+  const instantiated = await instantiateKernels(memory.memory);
+  const alone = instantiated.instance.exports as unknown as KernelModule;
+  const module = isShared(memory.memory)
+    ? shareWork(alone, new ThreadPool(instantiated, memory, wantedThreads()))
+    : alone;
   const attention = new AttentionKernels(module, memory);
   return {
     name: WASM_BACKEND,

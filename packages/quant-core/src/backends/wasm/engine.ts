@@ -9,35 +9,39 @@ import {
 } from "@tensorflow/tfjs-core";
 import { setWasmPaths, type BackendWasm } from "@tensorflow/tfjs-backend-wasm";
 import { BackendError } from "../../errors.js";
-import { isNode } from "../../platform.js";
+import { isNode, nodeBuiltin } from "../../platform.js";
 import { assetUrl } from "./assets.js";
+import { canShareMemory } from "./shared-memory.js";
 
 export const WASM_BACKEND = "wasm";
 
 /**
- * The TensorFlow.js WASM backend, initialised on its first use. In Node it finds its own
- * binary; in a browser it is given the copy in our assets. Its single-threaded build is chosen: the memory of the other
- * is shared, which a module compiled for plain memory cannot import.
+ * The TensorFlow.js WASM backend, initialised on its first use. It is given one of two copies of its single-threaded
+ * binary from our assets: as it is, or with its memory declared as shared where workers can have it. (Its own threaded
+ * build starts eight workers for ops that our kernels replace.)
  * @throws BackendError if it does not start
  */
 export async function startWasmBackend(): Promise<BackendWasm> {
   // A backend that the application started before stays as it is; settings would come too late for it.
   env().set("WASM_HAS_MULTITHREAD_SUPPORT", false);
-  if (!isNode) {
-    const simd = assetUrl("tfjs-backend-wasm-simd.wasm").href;
-    setWasmPaths({
-      "tfjs-backend-wasm.wasm": simd,
-      "tfjs-backend-wasm-simd.wasm": simd,
-      "tfjs-backend-wasm-threaded-simd.wasm": simd,
-    });
-  }
   if (!(await env().getAsync("WASM_HAS_SIMD_SUPPORT"))) {
     throw new BackendError(
       "this engine has no WebAssembly SIMD, which the WASM backend needs: " +
         "use Node 16, Chrome 91, Firefox 89, Safari 16.4 or newer, or another backend",
     );
   }
-  if (!(WASM_BACKEND in engine().registry)) await initialise();
+  if (!(WASM_BACKEND in engine().registry)) {
+    const url = assetUrl(
+      canShareMemory() ? "tfjs-backend-wasm-simd-shared.wasm" : "tfjs-backend-wasm-simd.wasm",
+    );
+    const simd = isNode && url.protocol === "file:" ? nodeBuiltin("node:url").fileURLToPath(url) : url.href;
+    setWasmPaths({
+      "tfjs-backend-wasm.wasm": simd,
+      "tfjs-backend-wasm-simd.wasm": simd,
+      "tfjs-backend-wasm-threaded-simd.wasm": simd,
+    });
+    await initialise();
+  }
   return findBackend(WASM_BACKEND) as BackendWasm;
 }
 
@@ -66,22 +70,18 @@ const PRIORITY = 2;
 
 /** The parts of the backend's Emscripten module that are used. */
 export interface WasmHeap {
-  readonly asm: { readonly memory: WebAssembly.Memory };
+  readonly memory: WebAssembly.Memory;
   _malloc(bytes: number): number;
   _free(pointer: number): void;
 }
 
-/**
- * The heap in which a backend keeps its tensors.
- * @throws BackendError if its memory is shared between threads
- */
+/** The heap in which a backend keeps its tensors. */
 export function heapOf(backend: BackendWasm): WasmHeap {
-  const heap = backend.wasm as unknown as WasmHeap;
-  if (typeof SharedArrayBuffer !== "undefined" && heap.asm.memory.buffer instanceof SharedArrayBuffer) {
-    throw new BackendError(
-      "the TensorFlow.js WASM backend was started with threads before voxquant; load the model first, or set " +
-        'tf.env().set("WASM_HAS_MULTITHREAD_SUPPORT", false) before its first use',
-    );
-  }
-  return heap;
+  const heap = backend.wasm as unknown as Omit<WasmHeap, "memory"> & {
+    readonly asm: { readonly memory?: WebAssembly.Memory };
+    readonly wasmMemory?: WebAssembly.Memory;
+  };
+  // The threaded build, which an application may have started, imports its memory.
+  const memory = heap.asm.memory ?? heap.wasmMemory!;
+  return { memory, _malloc: (bytes) => heap._malloc(bytes), _free: (pointer) => heap._free(pointer) };
 }

@@ -11,8 +11,8 @@ function fewRows(weight: WasmWeight): number {
   return weight.dtype === "Q8_0" || weight.dtype === "Q4_0" ? 7 : 4;
 }
 
-/** Weight rows whose products an argmax keeps at a time. */
-const ARGMAX_CHUNK = 1024;
+/** Weight rows whose products an argmax keeps at a time: enough work for several threads. */
+const ARGMAX_CHUNK = 8192;
 
 /** Int8 activations in scratch memory, see `quantizeActivations`. */
 interface RoundedActivations {

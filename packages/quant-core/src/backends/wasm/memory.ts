@@ -18,7 +18,7 @@ export class WasmMemory {
 
   constructor(backend: BackendWasm) {
     this.#heap = heapOf(backend);
-    this.memory = this.#heap.asm.memory;
+    this.memory = this.#heap.memory;
   }
 
   /**

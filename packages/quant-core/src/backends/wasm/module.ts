@@ -1,5 +1,6 @@
 import { BackendError } from "../../errors.js";
 import { loadAsset } from "./assets.js";
+import { isShared } from "./shared-memory.js";
 
 /** An address in the memory that the kernels and the TensorFlow.js backend share; 0 is null. */
 export type Pointer = number;
@@ -93,6 +94,8 @@ export interface KernelModule {
     window: number,
     out: Pointer,
     scratch: Pointer,
+    from: number,
+    to: number,
   ): void;
   dropCached(cache: Pointer, kvHeads: number, headDim: number, capacity: number, count: number): void;
   fullAttention(
@@ -105,6 +108,8 @@ export interface KernelModule {
     scale: number,
     out: Pointer,
     scratch: Pointer,
+    from: number,
+    to: number,
   ): void;
   snake(x: Pointer, alpha: Pointer, inverseBeta: Pointer, rows: number, channels: number, out: Pointer): void;
   addScaled(x: Pointer, y: Pointer, scale: Pointer, rows: number, channels: number, out: Pointer): void;
@@ -193,15 +198,20 @@ export function hasRelaxedSimd(): boolean {
   return WebAssembly.validate(RELAXED_PROBE);
 }
 
+export interface InstantiatedKernels {
+  readonly module: WebAssembly.Module;
+  readonly instance: WebAssembly.Instance;
+}
+
 /**
  * Our kernels on a given memory, in the best variant that the engine runs.
  * @throws BackendError if the engine has no SIMD or the binary cannot be loaded
  */
-export async function instantiateKernels(memory: WebAssembly.Memory): Promise<KernelModule> {
-  const binary = await loadAsset(hasRelaxedSimd() ? "voxquant-relaxed-simd.wasm" : "voxquant-simd.wasm");
+export async function instantiateKernels(memory: WebAssembly.Memory): Promise<InstantiatedKernels> {
+  const variant = hasRelaxedSimd() ? "voxquant-relaxed-simd" : "voxquant-simd";
+  const binary = await loadAsset(isShared(memory) ? `${variant}-shared.wasm` : `${variant}.wasm`);
   try {
-    const { instance } = await WebAssembly.instantiate(binary, { env: { memory } });
-    return instance.exports as unknown as KernelModule;
+    return await WebAssembly.instantiate(binary, { env: { memory } });
   } catch (error) {
     throw new BackendError(
       `the WASM kernels do not start (${(error as Error).message}); the WASM backend needs an engine with SIMD: ` +
