@@ -35,7 +35,7 @@ function cached(tool) {
     "--cache-strategy",
     "content",
     "--cache-location",
-    join(root, "node_modules/.cache", tool),
+    join(root, "node_modules/.cache/voxquant", tool),
   ];
 }
 
