@@ -17,7 +17,7 @@ constexpr double kMacsPerNanosecond = 80;
 // Rounding to int8 adds noise some 45 dB below a convolution's result. That is little in a branch beside a residual path,
 // which keeps the number of channels; whatever changes it is the signal's only path, and the narrow ones are the last
 // before the waveform: these stay in bfloat16.
-constexpr int64_t kLeastInt8Channels = 256;
+constexpr int64_t kLeastInt8Channels = 128;
 
 bool roundsToInt8(const CausalConv& conv, const WeightMatrix& weight) {
   const bool codes = weight.traits->group == 32 && !weight.traits->shifted;

@@ -124,7 +124,7 @@ const MOST_IDLE = 64;
  * Buffers up to this size wait longer: as long as a codec that decodes some frames now and then, between many steps of
  * a decoder. To get their memory anew from the system would cost it a tenth of its time.
  */
-const MEDIUM_BYTES = 2 ** 22;
+const MEDIUM_BYTES = 2 ** 23;
 const MEDIUM_IDLE = 4096;
 /** A buffer may be this many times larger than what it serves … */
 const MOST_SLACK = 4;

@@ -29,10 +29,10 @@ export interface DecodeOptions {
 
 /**
  * Most frames that go through the layers at once: enough to read the weights seldom, few enough that the widest signals
- * (a frame has `samplesPerFrame` rows of the last block's channels) take little memory, no layer takes long, and what one
- * layer wrote is in the cache for the next: on two cores, published shapes, 10 at once take a fifth more time a frame.
+ * (a frame has `samplesPerFrame` rows of the last block's channels) take little memory and no layer takes long. Published
+ * shapes on two cores: 5 at once take a tenth more time a frame, 15 no less.
  */
-export const SLICE_FRAMES = 5;
+export const SLICE_FRAMES = 10;
 
 /**
  * Codes → samples of one utterance in pieces of any length. Carried from piece to piece are the rows that the
