@@ -3,9 +3,9 @@
 // and measures some passes; figures are of the passes of all runs together.
 //
 // node-llama-cpp is no dependency of this project (its install step fetches or builds binaries). Install it anywhere:
-//   mkdir /tmp/peers && cd /tmp/peers && npm init -y && npm install node-llama-cpp --ignore-scripts
+//   mkdir ../peers && cd ../peers && npm init -y && npm install node-llama-cpp --ignore-scripts
 // Then, after npx pnpm build:
-//   node bench/peers/llama-cpp.mjs --installed-in /tmp/peers [--size qwen3-asr-0.6b] [--qtypes Q8_0,Q4_0]
+//   node bench/peers/llama-cpp.mjs --installed-in ../peers [--size qwen3-asr-0.6b] [--qtypes Q8_0,Q4_0]
 //        [--prefill-tokens 402] [--context 402] [--decode-tokens 48] [--threads 2] [--runs 5] [--passes 2]
 //        [--cache FOLDER]
 // --context is the number of tokens in the cache where generating begins (default: the prompt's).

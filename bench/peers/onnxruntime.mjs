@@ -5,9 +5,9 @@
 //
 // onnxruntime-node is no dependency of this project (its install step may fetch binaries; those for the CPU are in the
 // package). Install it anywhere:
-//   mkdir /tmp/peers && cd /tmp/peers && npm init -y && npm install onnxruntime-node --ignore-scripts
+//   mkdir ../peers && cd ../peers && npm init -y && npm install onnxruntime-node --ignore-scripts
 // Then, after npx pnpm build:
-//   node bench/peers/onnxruntime.mjs --installed-in /tmp/peers [--size qwen3-asr-0.6b] [--types F32,Q8_0,Q4_0]
+//   node bench/peers/onnxruntime.mjs --installed-in ../peers [--size qwen3-asr-0.6b] [--types F32,Q8_0,Q4_0]
 //        [--rows 1,402] [--threads 2] [--runs 5]
 import { createRequire } from "node:module";
 import { availableParallelism, cpus, loadavg } from "node:os";
