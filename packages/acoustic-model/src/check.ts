@@ -1,12 +1,12 @@
 import {
   chooseGguf,
-  detectModelFamily,
   isNode,
   nodeBuiltin,
   parseJsonObject,
   ResourceError,
   UnsupportedError,
 } from "@voxquant/quant-core";
+import { detectModelFamily } from "@voxquant/nn";
 import { CODEC_FOLDER, GGUF_CHOICE, openTtsModel, type OpenedTtsModel } from "./open-model.js";
 import { CODEC_CONFIG_FILE } from "./qwen3-tts/codec/config.js";
 import { CodecWeights, codecTensors } from "./qwen3-tts/codec/weights.js";

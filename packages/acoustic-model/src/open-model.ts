@@ -3,8 +3,6 @@ import {
   ConfigError,
   deriveTensors,
   describeSource,
-  detectModelFamily,
-  familyOfCheckpoint,
   hasSafetensors,
   layerCheckpoints,
   listGgufs,
@@ -16,11 +14,11 @@ import {
   ResourceError,
   type Checkpoint,
   type DecoderWeights,
-  type ModelFamily,
   type ModelFiles,
   type ModelSource,
   type OpenOptions,
 } from "@voxquant/quant-core";
+import { detectModelFamily, familyOfCheckpoint, type ModelFamily } from "@voxquant/nn";
 import { CODEC_CONFIG_FILE, parseCodecConfig, type CodecConfig } from "./qwen3-tts/codec/config.js";
 import { CODEC_PREFIX, codecTensors, hasCodecTensors, type CodecTensor } from "./qwen3-tts/codec/weights.js";
 import { parseQwen3TtsConfig, type Qwen3TtsConfig } from "./qwen3-tts/config.js";

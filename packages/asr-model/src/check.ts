@@ -1,11 +1,5 @@
-import {
-  chooseGguf,
-  detectModelFamily,
-  isNode,
-  nodeBuiltin,
-  ResourceError,
-  UnsupportedError,
-} from "@voxquant/quant-core";
+import { chooseGguf, isNode, nodeBuiltin, ResourceError, UnsupportedError } from "@voxquant/quant-core";
+import { detectModelFamily } from "@voxquant/nn";
 import { GGUF_CHOICE, openModel, type OpenedModel } from "./open-model.js";
 import { parseQwen3AsrConfig } from "./qwen3-asr/config.js";
 import { expectedTensors } from "./qwen3-asr/tensor-names.js";

@@ -18,12 +18,8 @@ export {
 } from "./load.js";
 export type { TraceSink } from "@voxquant/nn";
 export { checkModel, type ModelCheck } from "./check.js";
-export {
-  detectModelFamily,
-  estimateMemory,
-  type MemoryEstimate,
-  type ModelFamily,
-} from "@voxquant/quant-core";
+export { estimateMemory, type MemoryEstimate } from "@voxquant/quant-core";
+export { detectModelFamily, type ModelFamily } from "@voxquant/nn";
 export { QWEN3_ASR_QUANTIZE_PROFILE, qwen3AsrQuantizeProfile } from "./qwen3-asr/quantize-profile.js";
 export { collectImatrix, type CollectImatrixOptions } from "./qwen3-asr/imatrix.js";
 export type { AlignerWordOptions, WordSegmenter } from "./qwen3-asr/aligner-text.js";

@@ -2,8 +2,6 @@ import {
   chooseGguf,
   ConfigError,
   describeSource,
-  detectModelFamily,
-  familyOfCheckpoint,
   hasSafetensors,
   listGgufs,
   locateModel,
@@ -14,10 +12,10 @@ import {
   ResourceError,
   type Checkpoint,
   type DecoderWeights,
-  type ModelFamily,
   type ModelFiles,
   type ModelSource,
 } from "@voxquant/quant-core";
+import { detectModelFamily, familyOfCheckpoint, type ModelFamily } from "@voxquant/nn";
 
 /** Families that this package runs. */
 export type Wanted = "qwen3-asr" | "qwen3-forced-aligner";

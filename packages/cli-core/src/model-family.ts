@@ -2,14 +2,12 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import {
   ConfigError,
-  detectModelFamily,
-  familyOfCheckpoint,
   openCheckpoint,
   openModelFiles,
-  type ModelFamily,
   type ModelFiles,
   type QuantizeProfile,
 } from "@voxquant/quant-core";
+import { detectModelFamily, familyOfCheckpoint, type ModelFamily } from "@voxquant/nn";
 
 /**
  * How a checkpoint is quantized.

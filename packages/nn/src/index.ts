@@ -29,3 +29,10 @@ export {
 } from "./sampling.js";
 export { traceTensor, within, type TraceSink } from "./trace.js";
 export { loadLinear, loadVector, type WeightSource } from "./weight-source.js";
+export {
+  detectModelFamily,
+  familyOfArchitecture,
+  familyOfCheckpoint,
+  familyOfTensors,
+  type ModelFamily,
+} from "./model-family.js";

@@ -35,13 +35,6 @@ export {
 export { inspectCheckpoint, type InspectedMetadata, type Inspection, type TypeTotals } from "./inspect.js";
 export { layerCheckpoints } from "./layered.js";
 export { estimateMemory, formatBytes, requireMemory, type MemoryEstimate } from "./memory.js";
-export {
-  detectModelFamily,
-  familyOfArchitecture,
-  familyOfCheckpoint,
-  familyOfTensors,
-  type ModelFamily,
-} from "./model-family.js";
 export { EMBEDDED_FILE_PREFIX, openModelFiles, type ModelFiles } from "./model-files.js";
 export {
   describeSource,

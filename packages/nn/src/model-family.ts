@@ -1,4 +1,4 @@
-import type { Checkpoint } from "./checkpoint.js";
+import type { Checkpoint } from "@voxquant/quant-core";
 
 /** A kind of speech model, told from its config, and the command of this project that runs it. */
 export interface ModelFamily {
