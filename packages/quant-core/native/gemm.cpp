@@ -62,46 +62,10 @@ void panelBf16(const WeightMatrix& weight, int64_t begin, int64_t end, const Pac
   }
 }
 
-void panelInt8(const WeightMatrix& weight, int64_t begin, int64_t end, const PackedActivations& a, int64_t b0, int64_t b1, float* c) {
-  const int outs = (int)(end - begin), padded = (int)roundUp(outs, 2 * kInt8Outs);
-  const int64_t k = a.k, group = weight.traits->group, groups = k / group;
-  uint8_t* memory = static_cast<uint8_t*>(scratch(kScratchPanel, padded * (k + groups * 12)));
-  PanelInt8 panel;
-  panel.k = k;
-  panel.group = (int)group;
-  panel.shifted = weight.traits->shifted;
-  panel.scales = reinterpret_cast<float*>(memory);
-  panel.shifts = panel.scales + padded * groups;
-  panel.sums = reinterpret_cast<int32_t*>(panel.shifts + padded * groups);
-  panel.codes = reinterpret_cast<int8_t*>(panel.sums + padded * groups);
-  float* scales = static_cast<float*>(scratch(kScratchRow, k + groups * 12));
-  float* shifts = scales + groups;
-  int32_t* sums = reinterpret_cast<int32_t*>(shifts + groups);
-  int8_t* codes = reinterpret_cast<int8_t*>(sums + groups);
-  for (int o = 0; o < padded; o++) {
-    if (o < outs) {
-      isa().unpack(weight.dtype, weight.row(begin + o), k, codes, scales, shifts);
-      isa().groupSums(codes, k, panel.group, sums);
-    } else {
-      memset(scales, 0, (size_t)(k + groups * 12));
-    }
-    const int place = o % kInt8Outs;
-    const int64_t tile = o - place;
-    interleave<4>(codes, k, kInt8Outs, place, panel.codes + tile * k);
-    interleave<1>(scales, groups, kInt8Outs, place, panel.scales + tile * groups);
-    interleave<1>(sums, groups, kInt8Outs, place, panel.sums + tile * groups);
-    if (panel.shifted) interleave<1>(shifts, groups, kInt8Outs, place, panel.shifts + tile * groups);
-  }
-  for (int64_t b = b0; b < b1; b++)
-    isa().tileInt8(a.int8(b), panel, padded, a.rowsOf(b), c + (b - b0) * kPanelOuts * isa().lanes);
-}
-
 }  // namespace
 
-GemmMode gemmMode(const WeightMatrix& weight, bool fast) {
-  if (!fast) return GemmMode::kF32;
-  if (weight.traits->group == 0) return isa().tileBf16 ? GemmMode::kBf16 : GemmMode::kF32;
-  return isa().tileInt8 ? GemmMode::kInt8 : isa().tileBf16 ? GemmMode::kBf16 : GemmMode::kF32;
+GemmMode gemmMode(bool fast) {
+  return fast && isa().tileBf16 ? GemmMode::kBf16 : GemmMode::kF32;
 }
 
 void placeBf16(const Isa& level, const uint16_t* row, int64_t k, int out, uint16_t* tile) {
@@ -124,22 +88,11 @@ const uint16_t* PackedActivations::bf16(int64_t block, int64_t k0) const {
   return reinterpret_cast<const uint16_t*>(data + block * blockBytes) + k0 * isa().lanes;
 }
 
-PackedInt8 PackedActivations::int8(int64_t block) const {
-  const int64_t lanes = isa().lanes;
-  PackedInt8 packed;
-  packed.d = reinterpret_cast<float*>(data + block * blockBytes);
-  packed.sums32 = packed.d + k / 32 * lanes;
-  packed.sums16 = packed.sums32 + k / 32 * lanes;
-  packed.codes = reinterpret_cast<uint8_t*>(packed.sums16 + k / 16 * lanes);
-  return packed;
-}
-
 int64_t PackedActivations::bytesPerBlock(GemmMode mode, int64_t k) {
   const int64_t lanes = isa().lanes;
   switch (mode) {
     case GemmMode::kF32: return roundUp(k * lanes * 4, 64);
     case GemmMode::kBf16: return roundUp((k + 1) / 2 * lanes * 4, 64);
-    case GemmMode::kInt8: return roundUp(k * lanes + k / 32 * lanes * 16, 64);
   }
   return 0;
 }
@@ -148,7 +101,6 @@ void PackedActivations::pack(int64_t block, const float* x, int64_t stride) cons
   switch (mode) {
     case GemmMode::kF32: isa().packF32(x, stride, rowsOf(block), k, const_cast<float*>(f32(block, 0))); break;
     case GemmMode::kBf16: isa().packBf16(x, stride, rowsOf(block), k, const_cast<uint16_t*>(bf16(block, 0))); break;
-    case GemmMode::kInt8: isa().packInt8(x, stride, rowsOf(block), k, int8(block)); break;
   }
 }
 
@@ -156,7 +108,6 @@ void gemmPanel(const WeightMatrix& weight, int64_t begin, int64_t end, const Pac
   switch (a.mode) {
     case GemmMode::kF32: return panelF32(weight, begin, end, a, b0, b1, c);
     case GemmMode::kBf16: return panelBf16(weight, begin, end, a, b0, b1, c);
-    case GemmMode::kInt8: return panelInt8(weight, begin, end, a, b0, b1, c);
   }
 }
 

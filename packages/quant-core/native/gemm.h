@@ -7,9 +7,9 @@
 
 namespace voxquant {
 
-enum class GemmMode { kF32, kBf16, kInt8 };
+enum class GemmMode { kF32, kBf16 };
 
-GemmMode gemmMode(const WeightMatrix& weight, bool fast);
+GemmMode gemmMode(bool fast);
 
 // Activations [rows, k] packed for tiles of a mode, in blocks of isa().lanes rows.
 struct PackedActivations {
@@ -22,7 +22,6 @@ struct PackedActivations {
   int rowsOf(int64_t block) const;
   const float* f32(int64_t block, int64_t k0) const;
   const uint16_t* bf16(int64_t block, int64_t k0) const;
-  PackedInt8 int8(int64_t block) const;
 
   static int64_t bytesPerBlock(GemmMode mode, int64_t k);
   void pack(int64_t block, const float* x, int64_t stride) const;  // x: first row of the block

@@ -34,25 +34,35 @@ struct GemvInput {
   float* sums32;    // [rows, padded / 32]
 };
 
-// Activations of a GEMM packed for int8 tiles: blocks of `lanes` rows; missing rows are zero.
-struct PackedInt8 {
-  uint8_t* codes;   // [k / 4, lanes, 4], code + 128
-  float* d;         // [k / 32, lanes]
-  float* sums16;    // [k / 16, lanes] d * sum of codes
-  float* sums32;    // [k / 32, lanes]
+// Int8 products of many rows. Both sides are int8 codes with a scale per kPanelGroup inputs (the last group of a row may be
+// shorter): activations are rounded so once, weights of any quantized type as they are put into a panel.
+constexpr int kPanelGroup = 128;
+inline int64_t panelGroups(int64_t k) { return (k + kPanelGroup - 1) / kPanelGroup; }
+
+struct RoundedRows {
+  int64_t rows, k;          // k is a multiple of 32
+  int8_t* codes;            // [rows, k]
+  float* d;                 // [rows, groups]
+  int32_t* starts;          // [rows, groups]: what a group's sum of products starts from
 };
 
-// A panel of weights unpacked for int8 tiles: outputs in tiles of kInt8Outs whose inputs lie together, so that a tile
-// is read from front to back.
-constexpr int kInt8Outs = 6;
-struct PanelInt8 {
-  int8_t* codes;    // [tiles, k / 4, kInt8Outs, 4]
-  float* scales;    // [tiles, k / group, kInt8Outs]
-  float* shifts;    // [tiles, k / group, kInt8Outs], if shifted
-  int32_t* sums;    // [tiles, k / group, kInt8Outs]: -128 * sum of codes
+// Up to kPanelOuts weight rows ("outputs"), side by side in vector lanes; missing ones are zero.
+struct Int8Panel {
   int64_t k;
-  int group;
-  bool shifted;
+  int outs;
+  uint8_t* codes;           // tiles of the level's width one after the other: [k / 4, width, 4]
+  float* scales;            // [groups, kPanelOuts]
+};
+
+struct Int8Kernels {
+  void (*round)(const float* x, int64_t k, int8_t* codes, float* d, int32_t* starts);
+  // A row of quantized weights to codes [k] and scales [groups]. space: 8 * k bytes.
+  void (*coarsen)(const WeightMatrix& w, int64_t row, int8_t* codes, float* scales, void* space);
+  // codes [outs, k], scales [outs, groups]
+  void (*pack)(const int8_t* codes, const float* scales, const Int8Panel& panel);
+  // out[row * stride + o] = bias[o] (may be null) + product, for rows [begin, end). Fetches `ahead` meanwhile, which is read next.
+  void (*multiply)(const RoundedRows& x, int64_t begin, int64_t end, const Int8Panel& panel, const float* bias, float* out,
+                   int64_t stride, const uint8_t* ahead, int64_t aheadBytes);
 };
 
 // Outputs of a bfloat16 tile; their pairs of inputs lie together: [tiles, k / 2, kBf16Outs, 2].
@@ -122,9 +132,6 @@ struct Isa {
   void (*packF32)(const float* x, int64_t stride, int rows, int64_t k, float* a);
   void (*tileF32)(const float* a, int64_t k, const float* w, int64_t outStride, int64_t kStride, int outs, int rows, float* c, bool accumulate);
   // null where the instruction set has no gain from them
-  void (*packInt8)(const float* x, int64_t stride, int rows, int64_t k, const PackedInt8& a);
-  void (*tileInt8)(const PackedInt8& a, const PanelInt8& w, int outs, int rows, float* c);
-  void (*groupSums)(const int8_t* codes, int64_t n, int group, int32_t* sums);  // -128 * sum of each group's codes
   void (*packBf16)(const float* x, int64_t stride, int rows, int64_t k, uint16_t* a);  // [k / 2, lanes, 2]
   void (*toBf16)(const float* x, int64_t n, uint16_t* out);
   // w: tiles one after the other, tileStride values apart; outs: whole tiles
@@ -153,6 +160,7 @@ struct Isa {
   void (*packTileBf16)(const float* w, int64_t stride, int outs, int64_t k, uint16_t* tile);
   bool amxWeights;  // tileBf16 wants its weights in blocks of kAmxInputs
   // null where the instruction set has no gain from them
+  const Int8Kernels* int8 = nullptr;
   const ConvKernelsInt8* convInt8 = nullptr;
   const ConvKernelsBf16* convBf16 = nullptr;
 };

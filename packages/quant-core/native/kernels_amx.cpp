@@ -221,9 +221,7 @@ const Isa* isaAmx() {
     t.tileBf16 = tileBf16;
     t.packTileBf16 = packTileBf16;
     t.amxWeights = true;
-    t.packInt8 = nullptr;
-    t.tileInt8 = nullptr;
-    t.groupSums = nullptr;
+    t.int8 = nullptr;
     return t;
   }();
   return &table;

@@ -56,23 +56,32 @@ void storeTile(const float* c, int outs, int rows, const float* bias, int32_t ac
   }
 }
 
-// 32 values as four vectors, rounded to int8: returns d.
-inline float round32(const F* v, __m256i* codes) {
-  // the bits of a magnitude order as integers, and a NaN stays the largest
-  __m256i bits = _mm256_setzero_si256();
-  for (int i = 0; i < 4; i++) bits = _mm256_max_epi32(bits, _mm256_castps_si256(magnitude(v[i])));
+// The largest magnitude of some vectors.
+inline float largestOf(const F* v, int vectors) {
+  __m256i bits = _mm256_setzero_si256();  // the bits of a magnitude order as integers, and a NaN stays the largest
+  for (int i = 0; i < vectors; i++) bits = _mm256_max_epi32(bits, _mm256_castps_si256(magnitude(v[i])));
   int32_t lanes[8], top = 0;
   _mm256_storeu_si256((__m256i*)lanes, bits);
   for (int i = 0; i < 8; i++) top = lanes[i] > top ? lanes[i] : top;
   float largest;
   memcpy(&largest, &top, 4);
-  *codes = _mm256_setzero_si256();
-  if (largest <= 1e-30f) return 0.0f;
-  const F inverse = splat(127.0f / largest);
+  return largest;
+}
+
+// 32 values as four vectors, times `inverse`, to int8.
+inline __m256i codesOf(const F* v, F inverse) {
   const __m256i i0 = _mm256_cvtps_epi32(mul(v[0], inverse)), i1 = _mm256_cvtps_epi32(mul(v[1], inverse));
   const __m256i i2 = _mm256_cvtps_epi32(mul(v[2], inverse)), i3 = _mm256_cvtps_epi32(mul(v[3], inverse));
   const __m256i packed = _mm256_packs_epi16(_mm256_packs_epi32(i0, i1), _mm256_packs_epi32(i2, i3));
-  *codes = _mm256_max_epi8(_mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)), _mm256_set1_epi8(-127));
+  return _mm256_max_epi8(_mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)), _mm256_set1_epi8(-127));
+}
+
+// 32 values as four vectors, rounded to int8: returns d.
+inline float round32(const F* v, __m256i* codes) {
+  const float largest = largestOf(v, 4);
+  *codes = _mm256_setzero_si256();
+  if (largest <= 1e-30f) return 0.0f;
+  *codes = codesOf(v, splat(127.0f / largest));
   return largest / 127.0f;
 }
 

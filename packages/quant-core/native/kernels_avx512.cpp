@@ -2,8 +2,8 @@
 //
 // Matrix x vectors: 64 weight codes per step as unsigned bytes u = code + offset; dpbusd(u, q) accumulates onto
 // -offset * (sum of 4 q), which was computed once per activation row, so that the correction costs nothing here.
-// GEMM: 32 activation rows in lanes as unsigned bytes q + 128, weights broadcast as signed bytes from their natural
-// order; the accumulator starts at -128 * (sum of the group's weight codes).
+// Int8 products of many rows: weights in lanes as unsigned bytes code + 128, activations broadcast as signed bytes; the
+// accumulator starts at -128 * (sum of the group's activations).
 #include "vectors_avx512.h"
 #include "vector_attention.h"
 #include "gemv_avx512.h"
@@ -60,138 +60,144 @@ void quantizeRow(const float* x, int64_t n, int64_t padded, int8_t* q, float* d,
   }
 }
 
-// Sixteen rows at a time: transposed first, so that all rest is vertical.
-void packInt8(const float* x, int64_t stride, int rows, int64_t k, const PackedInt8& a) {
-  const __m512i ones = _mm512_set1_epi8(1), byte = _mm512_set1_epi32(255), flip = _mm512_set1_epi8((char)0x80);
-  for (int v = 0; v < kVectors; v++) {
-    for (int64_t b = 0; b < k / 32; b++) {
-      F t[32];
-      __m512i bits = _mm512_setzero_si512();
-      for (int h = 0; h < 2; h++) {
-        for (int j = 0; j < 16; j++)
-          t[16 * h + j] = v * 16 + j < rows ? load(x + (v * 16 + j) * stride + 32 * b + 16 * h) : zero();
-        transpose16(t + 16 * h);
-      }
-      for (int i = 0; i < 32; i++) bits = _mm512_max_epi32(bits, _mm512_castps_si512(magnitude(t[i])));
-      const F top = _mm512_castsi512_ps(bits);
-      const __mmask16 some = _mm512_cmp_ps_mask(top, splat(1e-30f), _CMP_NLE_UQ);
-      const F d = _mm512_maskz_div_ps(some, top, splat(127.0f)), inverse = _mm512_maskz_div_ps(some, splat(127.0f), top);
-      const int64_t lanes = v * 16;
-      __m512i sums[2];
-      for (int h = 0; h < 2; h++) {
-        sums[h] = _mm512_setzero_si512();
-        for (int q = 4 * h; q < 4 * h + 4; q++) {
-          __m512i word = _mm512_and_si512(_mm512_cvtps_epi32(mul(t[4 * q], inverse)), byte);
-          for (int i = 1; i < 4; i++) {
-            const __m512i code = _mm512_and_si512(_mm512_cvtps_epi32(mul(t[4 * q + i], inverse)), byte);
-            word = _mm512_or_si512(word, _mm512_slli_epi32(code, (unsigned)(8 * i)));
-          }
-          sums[h] = _mm512_dpbusd_epi32(sums[h], ones, word);
-          _mm512_storeu_si512(a.codes + ((8 * b + q) * kLanes + lanes) * 4, _mm512_xor_si512(word, flip));
-        }
-        store(a.sums16 + (2 * b + h) * kLanes + lanes, mul(d, _mm512_cvtepi32_ps(sums[h])));
-      }
-      store(a.d + b * kLanes + lanes, d);
-      store(a.sums32 + b * kLanes + lanes, mul(d, _mm512_cvtepi32_ps(_mm512_add_epi32(sums[0], sums[1]))));
+// ---- int8 products of many rows ----
+
+typedef __m512i I;
+typedef __m512i Quads;
+constexpr int kTileVectors = 3;
+inline I startOf(int32_t value) { return _mm512_set1_epi32(value); }
+inline Quads panelCodes(const uint8_t* codes) { return _mm512_loadu_si512(codes); }
+inline Quads quadOf(const int8_t* codes) { return broadcast32(codes); }
+inline I dotOf(I sums, Quads weights, Quads quad) { return _mm512_dpbusd_epi32(sums, weights, quad); }
+inline F floatsOf(I sums) { return _mm512_cvtepi32_ps(sums); }
+inline F codeFloats(const int8_t* codes) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i*)codes))); }
+
+inline void codes32(const F* v, F inverse, int8_t* codes) {
+  for (int i = 0; i < 2; i++) _mm_storeu_si128((__m128i*)(codes + 16 * i), _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(mul(v[i], inverse))));
+}
+
+inline int32_t startFor(const int8_t* codes, int count) {
+  __m512i sums = _mm512_setzero_si512();
+  for (int i = 0; i < count; i += 64)
+    sums = _mm512_dpbusd_epi32(sums, _mm512_set1_epi8(1), _mm512_maskz_loadu_epi32(count - i < 64 ? 0xff : 0xffff, codes + i));
+  return -128 * _mm512_reduce_add_epi32(sums);
+}
+
+}  // namespace
+}  // namespace voxquant
+
+#include "int8_panel.h"
+
+namespace voxquant {
+namespace {
+
+// A weight's codes become coarse by factors in 16 bits, the ratios of their scales to the largest scale of a group of 128,
+// which belongs to the largest code that the type or the row has, as quantizers leave it.
+struct Factors {
+  __m512i values;   // 2^(15 - shift) * ratio for up to sixteen scales
+  __m512i places;   // whose factors the next 64 codes take
+};
+
+// The scales (of Group codes each, missing ones zero) to factors and `coarse` scales; step: largest code / 127.
+template <int Group>
+inline Factors factorsOf(F scale, int count, float step, int shift, float* coarse) {
+  F top = magnitude(scale);
+  top = larger(top, _mm512_permute_ps(top, 0xb1));
+  top = larger(top, _mm512_permute_ps(top, 0x4e));
+  if (Group == 16) top = larger(top, _mm512_shuffle_f32x4(top, top, 0xb1));
+  const F unit = mul(top, splat(step));
+  const F factor = _mm512_maskz_div_ps(_mm512_cmp_ps_mask(top, splat(1e-30f), _CMP_NLE_UQ), mul(scale, splat((float)(32768 >> shift))), unit);
+  // Not compressed as it is stored: that takes Zen 4 as long as all the rest.
+  constexpr int kFine = kPanelGroup / Group;
+  storePart(coarse, _mm512_maskz_compress_ps(Group == 16 ? 0x0101 : 0x1111, unit), (count + kFine - 1) / kFine);
+  const __m512i places = Group == 16 ? _mm512_set4_epi32(0x30003, 0x20002, 0x10001, 0) : _mm512_set4_epi32(0x10001, 0x10001, 0, 0);
+  return {_mm512_castsi256_si512(_mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(factor))), _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3), places)};
+}
+
+// 64 codes times 2^shift times their factors, rounded. Each second one at a time, in the upper halves of 16 bits.
+template <int Group>
+inline __m512i scaleCodes(__m512i codes, int shift, Factors* factors) {
+  const __m512i factor = _mm512_permutexvar_epi16(factors->places, factors->values);
+  factors->places = _mm512_add_epi16(factors->places, _mm512_set1_epi16(64 / Group));
+  const __m512i upper = _mm512_set1_epi16((short)0xff00), half = _mm512_set1_epi16(0x80);
+  const __m128i by = _mm_cvtsi32_si128(shift);
+  const __m512i even = _mm512_mulhrs_epi16(_mm512_sll_epi16(_mm512_slli_epi16(codes, 8), by), factor);
+  const __m512i odd = _mm512_mulhrs_epi16(_mm512_sll_epi16(_mm512_and_si512(codes, upper), by), factor);
+  const __m512i low = _mm512_srli_epi16(_mm512_add_epi16(even, half), 8);
+  return _mm512_ternarylogic_epi32(upper, _mm512_add_epi16(odd, half), low, 0xca);  // upper ? odd : low
+}
+
+// How far codes can be shifted to the left inside eight bits.
+inline int roomAbove(const int8_t* codes, int64_t k) {
+  __m512i bits = _mm512_setzero_si512();
+  for (int64_t i = 0; i < k; i += 64) {
+    const __m512i some = _mm512_maskz_loadu_epi32(k - i < 64 ? 0xff : 0xffff, codes + i);
+    const __m512i sign = _mm512_movm_epi8(_mm512_movepi8_mask(some));
+    bits = _mm512_ternarylogic_epi32(bits, some, sign, 0xf6);  // bits | (some ^ sign)
+  }
+  uint32_t all = (uint32_t)_mm512_reduce_or_epi32(bits);
+  all = (all | all >> 16 | all >> 8 | all >> 24) & 0xff;
+  return all == 0 ? 7 : __builtin_clz(all) - 25;
+}
+
+template <int Group>
+inline void coarsenInts(int8_t* codes, const float* scales, int64_t k, float* coarse) {
+  const int shift = roomAbove(codes, k);
+  const float step = shift == 0 ? 1.0f : (float)(128 >> shift) / 127.0f;
+  for (int64_t left = k; left > 0; left -= 16 * Group, scales += 16, coarse += 16 * Group / kPanelGroup) {
+    const int count = left < 16 * Group ? (int)left : 16 * Group;
+    Factors factors = factorsOf<Group>(loadPart(scales, count / Group), count / Group, step, shift, coarse);
+    for (int i = 0; i < count; i += 64, codes += 64) {
+      const __mmask16 some = count - i < 64 ? 0xff : 0xffff;
+      _mm512_mask_storeu_epi32(codes, some, scaleCodes<Group>(_mm512_maskz_loadu_epi32(some, codes), shift, &factors));
     }
   }
 }
 
-void groupSums(const int8_t* codes, int64_t n, int group, int32_t* sums) {
-  const __m256i ones = _mm256_set1_epi8(1);
-  for (int64_t i = 0; i < n; i += 32) {
-    const __m256i v = _mm256_dpbusd_epi32(_mm256_setzero_si256(), ones, load256((const uint8_t*)codes + i));
-    __m128i low = _mm256_castsi256_si128(v), high = _mm256_extracti128_si256(v, 1);
-    low = _mm_hadd_epi32(low, high);
-    low = _mm_hadd_epi32(low, low);  // sums of the two halves
-    const int32_t first = _mm_cvtsi128_si32(low), second = _mm_extract_epi32(low, 1);
-    if (group == 16) {
-      *sums++ = -128 * first;
-      *sums++ = -128 * second;
-    } else {
-      *sums++ = -128 * (first + second);
+// From the blocks at once: the largest code of Q8_0 is 127.
+void coarsenQ8_0(const uint8_t* blocks, int64_t k, int8_t* codes, float* coarse) {
+  constexpr int kBytes = 34;
+  for (int64_t left = k / 32; left > 0; left -= 16, coarse += 4) {
+    const int count = left < 16 ? (int)left : 16;
+    uint16_t halves[16] = {};
+    for (int j = 0; j < count; j++) memcpy(&halves[j], blocks + j * kBytes, 2);
+    Factors factors = factorsOf<32>(loadHalf((const uint8_t*)halves), count, 1.0f, 0, coarse);
+    for (int j = 0; j < count; j += 2, blocks += 2 * kBytes, codes += 64) {
+      const bool both = j + 1 < count;
+      const __m256i first = load256(blocks + 2), second = both ? load256(blocks + kBytes + 2) : first;
+      const __m512i coarser = scaleCodes<32>(_mm512_inserti64x4(_mm512_castsi256_si512(first), second, 1), 0, &factors);
+      _mm512_mask_storeu_epi32(codes, both ? 0xffff : 0xff, coarser);
     }
   }
 }
 
-// T tiles of outputs by V vectors of activation rows; always whole tiles: the driver pads the panel.
-template <int V, int T, int Group, bool Shifted>
-inline void tileInt8Fixed(const PackedInt8& a, const PanelInt8& w, int64_t tile, float* c) {
-  constexpr int O = kInt8Outs;
-  const int64_t groups = w.k / Group;
-  const int8_t* codes = w.codes + tile * O * w.k;
-  const float *scales = w.scales + tile * O * groups, *shifts = w.shifts + tile * O * groups;
-  const int32_t* start = w.sums + tile * O * groups;
-  F acc[T][O][V];
-  for (int t = 0; t < T; t++)
-    for (int o = 0; o < O; o++)
-      for (int v = 0; v < V; v++) acc[t][o][v] = zero();
-  for (int64_t g = 0; g < groups; g++) {
-    __m512i dot[T][O][V];
-    for (int t = 0; t < T; t++)
-      for (int o = 0; o < O; o++)
-        for (int v = 0; v < V; v++) dot[t][o][v] = _mm512_set1_epi32(start[(t * groups + g) * O + o]);
-    const uint8_t* x = a.codes + g * Group * kLanes;
-    const int8_t* quads = codes + g * Group * O;
-#pragma GCC unroll 8
-    for (int s = 0; s < Group / 4; s++) {
-      __m512i lanes[V];
-      for (int v = 0; v < V; v++) lanes[v] = _mm512_loadu_si512(x + (s * kLanes + v * 16) * 4);
-      for (int t = 0; t < T; t++)
-        for (int o = 0; o < O; o++) {
-          int32_t quad;
-          memcpy(&quad, quads + t * O * w.k + (s * O + o) * 4, 4);
-          const __m512i weight = _mm512_set1_epi32(quad);
-          for (int v = 0; v < V; v++) dot[t][o][v] = _mm512_dpbusd_epi32(dot[t][o][v], lanes[v], weight);
-        }
-    }
-    F d[V];
-    for (int v = 0; v < V; v++) d[v] = load(a.d + (g * Group / 32) * kLanes + v * 16);
-    for (int t = 0; t < T; t++)
-      for (int o = 0; o < O; o++) {
-        const F scale = splat(scales[(t * groups + g) * O + o]);
-        for (int v = 0; v < V; v++) acc[t][o][v] = fma(_mm512_cvtepi32_ps(dot[t][o][v]), mul(d[v], scale), acc[t][o][v]);
-      }
-    if (Shifted) {
-      const float* sums = (Group == 16 ? a.sums16 : a.sums32) + g * kLanes;
-      for (int t = 0; t < T; t++)
-        for (int o = 0; o < O; o++) {
-          const F shift = splat(shifts[(t * groups + g) * O + o]);
-          for (int v = 0; v < V; v++) acc[t][o][v] = fma(load(sums + v * 16), shift, acc[t][o][v]);
-        }
-    }
-  }
-  for (int t = 0; t < T; t++)
-    for (int o = 0; o < O; o++)
-      for (int v = 0; v < V; v++) store(c + ((tile + t) * O + o) * kLanes + v * 16, acc[t][o][v]);
+void coarsenRow(const WeightMatrix& w, int64_t row, int8_t* codes, float* coarse, void* space) {
+  if (w.dtype == Q8_0) return coarsenQ8_0(w.row(row), w.in, codes, coarse);
+  const int group = w.traits->group;
+  float* scales = (float*)space;
+  float* shifts = scales + w.in / group;
+  unpackAvx2(w.dtype, w.row(row), w.in, codes, scales, shifts);
+  if (w.traits->shifted) coarsenFloats(codes, scales, shifts, group, w.in, coarse);
+  else if (group == 16) coarsenInts<16>(codes, scales, w.in, coarse);
+  else coarsenInts<32>(codes, scales, w.in, coarse);
 }
 
-template <int V, int T>
-void tileInt8Wide(const PackedInt8& a, const PanelInt8& w, int outs, float* c) {
-  for (int tile = 0; tile < outs / kInt8Outs; tile += T) {
-    if (w.group == 32) {
-      if (w.shifted) tileInt8Fixed<V, T, 32, true>(a, w, tile, c);
-      else tileInt8Fixed<V, T, 32, false>(a, w, tile, c);
-    } else {
-      if (w.shifted) tileInt8Fixed<V, T, 16, true>(a, w, tile, c);
-      else tileInt8Fixed<V, T, 16, false>(a, w, tile, c);
-    }
-  }
+void packInt8(const int8_t* codes, const float* scales, const Int8Panel& panel) {
+  packPanel(scales, panel, [&](int first, int outs, int vectors, uint8_t* to) {
+    packConvColumns((const uint8_t*)codes + first * panel.k, panel.k, outs, panel.k, vectors, 0x80, to);
+  });
 }
 
-void tileInt8(const PackedInt8& a, const PanelInt8& w, int outs, int rows, float* c) {
-  if (rows <= W) tileInt8Wide<1, 2>(a, w, outs, c);
-  else tileInt8Wide<2, 1>(a, w, outs, c);
-}
+const Int8Kernels kInt8 = {roundRow, coarsenRow, packInt8, multiplyPanel};
 
 }  // namespace
 
 extern const Isa kAvx512 = {
     "avx512vnni", kLanes, true, unpackAvx2,     dequantizeAvx2, gemvExact,         gemvFast,        quantizeRow,
-    packF32,      tileF32Kernel, packInt8,       tileInt8,       groupSums,         nullptr,         nullptr,         nullptr,
+    packF32,      tileF32Kernel, nullptr,         nullptr,         nullptr,
     storeTile,    addKernel,     siluMulKernel,  geluKernel,     siluKernel,        rmsNormKernel,   layerNormKernel,
     normRopeKernel, softmaxTileKernel, scaleTileKernel, attendTokenKernel, toHalfKernel,
-    snakeKernel,  addScaledKernel, nullptr, false, &kConvInt8, nullptr,
+    snakeKernel,  addScaledKernel, nullptr, false, &kInt8, &kConvInt8, nullptr,
 };
 
 const Isa* isaAvx512() { return &kAvx512; }

@@ -139,7 +139,7 @@ void storeTile(const float* c, int outs, int rows, const float* bias, int32_t ac
 const Isa* isaBaseline() {
   static const Isa table = {
       "baseline",   kLanes, false, unpackRow,      dequantizeRow,  gemvExact,         gemvFast,        quantizeRow,
-      packF32,      tileF32Kernel, nullptr,        nullptr,        nullptr,           nullptr,         nullptr,         nullptr,
+      packF32,      tileF32Kernel, nullptr,        nullptr,         nullptr,
       storeTile,    addKernel,     siluMulKernel,  geluKernel,     siluKernel,        rmsNormKernel,   layerNormKernel,
       normRopeKernel, softmaxTileKernel, scaleTileKernel, attendTokenKernel, toHalfKernel,
       snakeKernel,  addScaledKernel, nullptr, false,

@@ -288,20 +288,30 @@ void gemvFast(const WeightMatrix& w, int64_t begin, int64_t end, const GemvInput
 
 // ---- activations ----
 
-// 32 values as eight vectors, rounded to int8 codes: returns d.
-inline float round32(const F* v, int8x16_t* low, int8x16_t* high) {
+// The largest magnitude of some vectors.
+inline float largestOf(const F* v, int vectors) {
   uint32x4_t bits = vdupq_n_u32(0);  // the bits of a magnitude order as integers, and a NaN stays the largest
-  for (int i = 0; i < 8; i++) bits = vmaxq_u32(bits, vreinterpretq_u32_f32(magnitude(v[i])));
+  for (int i = 0; i < vectors; i++) bits = vmaxq_u32(bits, vreinterpretq_u32_f32(magnitude(v[i])));
   const uint32_t top = vmaxvq_u32(bits);
   float largest;
   memcpy(&largest, &top, 4);
-  const bool zeroBlock = largest <= 1e-30f;
-  const F inverse = splat(zeroBlock ? 0.0f : 127.0f / largest);
+  return largest;
+}
+
+// 32 values as eight vectors, times `inverse`, to int8.
+inline void codesOf(const F* v, F inverse, int8x16_t* low, int8x16_t* high) {
   int16x8_t words[4];
   for (int i = 0; i < 4; i++)
     words[i] = vcombine_s16(vqmovn_s32(vcvtnq_s32_f32(mul(v[2 * i], inverse))), vqmovn_s32(vcvtnq_s32_f32(mul(v[2 * i + 1], inverse))));
   *low = vcombine_s8(vqmovn_s16(words[0]), vqmovn_s16(words[1]));
   *high = vcombine_s8(vqmovn_s16(words[2]), vqmovn_s16(words[3]));
+}
+
+// 32 values as eight vectors, rounded to int8 codes: returns d.
+inline float round32(const F* v, int8x16_t* low, int8x16_t* high) {
+  const float largest = largestOf(v, 8);
+  const bool zeroBlock = largest <= 1e-30f;
+  codesOf(v, splat(zeroBlock ? 0.0f : 127.0f / largest), low, high);
   return zeroBlock ? 0.0f : largest / 127.0f;
 }
 
@@ -357,89 +367,61 @@ void storeTile(const float* c, int outs, int rows, const float* bias, int32_t ac
   }
 }
 
-// ---- int8 GEMM: signed codes on both sides, so that nothing has to be corrected ----
+// ---- int8 products of many rows: signed codes on both sides, so that nothing has to be corrected ----
 
-void packInt8(const float* x, int64_t stride, int rows, int64_t k, const PackedInt8& a) {
-  for (int lane = 0; lane < kLanes; lane++) {
-    for (int64_t b = 0; b < k / 32; b++) {
-      int8x16_t low = vdupq_n_s8(0), high = low;
-      float d = 0.0f;
-      if (lane < rows) {
-        F v[8];
-        for (int i = 0; i < 8; i++) v[i] = load(x + lane * stride + 32 * b + 4 * i);
-        d = round32(v, &low, &high);
-      }
-      int8_t codes[32];
-      vst1q_s8(codes, low);
-      vst1q_s8(codes + 16, high);
-      for (int q = 0; q < 8; q++) memcpy(a.codes + ((8 * b + q) * kLanes + lane) * 4, codes + 4 * q, 4);
-      const float first = d * (float)vaddlvq_s8(low), second = d * (float)vaddlvq_s8(high);
-      a.d[b * kLanes + lane] = d;
-      a.sums16[2 * b * kLanes + lane] = first;
-      a.sums16[(2 * b + 1) * kLanes + lane] = second;
-      a.sums32[b * kLanes + lane] = first + second;
+typedef int32x4_t I;
+typedef int8x16_t Quads;
+constexpr int kTileVectors = 4;
+inline I startOf(int32_t value) { return vdupq_n_s32(value); }
+inline Quads panelCodes(const uint8_t* codes) { return vld1q_s8((const int8_t*)codes); }
+inline Quads quadOf(const int8_t* codes) {
+  int32_t quad;
+  memcpy(&quad, codes, 4);
+  return vreinterpretq_s8_s32(vdupq_n_s32(quad));
+}
+inline I dotOf(I sums, Quads weights, Quads quad) { return Dot::add(sums, weights, quad); }
+inline F floatsOf(I sums) { return vcvtq_f32_s32(sums); }
+inline F codeFloats(const int8_t* codes) {
+  int32_t quad;
+  memcpy(&quad, codes, 4);
+  return vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(vreinterpret_s8_s32(vdup_n_s32(quad))))));
+}
+inline void codes32(const F* v, F inverse, int8_t* codes) {
+  int8x16_t low, high;
+  codesOf(v, inverse, &low, &high);
+  vst1q_s8(codes, low);
+  vst1q_s8(codes + 16, high);
+}
+inline int32_t startFor(const int8_t*, int) { return 0; }
+
+}  // namespace
+}  // namespace voxquant
+
+#include "int8_panel.h"
+
+namespace voxquant {
+namespace {
+
+void packInt8(const int8_t* codes, const float* scales, const Int8Panel& panel) {
+  packPanel(scales, panel, [&](int first, int outs, int vectors, uint8_t* to) {
+    for (int64_t i = 0; i < panel.k; i += 16) {
+      F quads[4];
+      for (int o = 0; o < 4; o++)
+        quads[o] = vreinterpretq_f32_s8(o < outs ? vld1q_s8(codes + (first + o) * panel.k + i) : vdupq_n_s8(0));
+      transpose4(quads);
+      for (int j = 0; j < 4; j++) vst1q_s8((int8_t*)to + (i / 4 + j) * vectors * 16, vreinterpretq_s8_f32(quads[j]));
     }
-  }
+  });
 }
 
-void groupSums(const int8_t*, int64_t n, int group, int32_t* sums) { memset(sums, 0, sizeof(int32_t) * (size_t)(n / group)); }
-
-template <int V, int Group, bool Shifted>
-inline void tileInt8Fixed(const PackedInt8& a, const PanelInt8& w, int64_t tile, float* c) {
-  constexpr int O = kInt8Outs;
-  const int64_t groups = w.k / Group;
-  const int8_t* codes = w.codes + tile * O * w.k;
-  const float *scales = w.scales + tile * O * groups, *shifts = w.shifts + tile * O * groups;
-  F acc[O][V];
-  for (int o = 0; o < O; o++)
-    for (int v = 0; v < V; v++) acc[o][v] = zero();
-  for (int64_t g = 0; g < groups; g++) {
-    int32x4_t dot[O][V];
-    for (int o = 0; o < O; o++)
-      for (int v = 0; v < V; v++) dot[o][v] = vdupq_n_s32(0);
-    const int8_t* x = (const int8_t*)a.codes + g * Group * kLanes;
-    const int8_t* quads = codes + g * Group * O;
-#pragma GCC unroll 8
-    for (int s = 0; s < Group / 4; s++) {
-      int8x16_t lanes[V];
-      for (int v = 0; v < V; v++) lanes[v] = vld1q_s8(x + (s * kLanes + v * W) * 4);
-      for (int o = 0; o < O; o++) {
-        int32_t quad;
-        memcpy(&quad, quads + (s * O + o) * 4, 4);
-        const int8x16_t weight = vreinterpretq_s8_s32(vdupq_n_s32(quad));
-        for (int v = 0; v < V; v++) dot[o][v] = Dot::add(dot[o][v], weight, lanes[v]);
-      }
-    }
-    const float* sums = (Group == 16 ? a.sums16 : a.sums32) + g * kLanes;
-    for (int v = 0; v < V; v++) {
-      const F d = load(a.d + (g * Group / 32) * kLanes + v * W), sum = load(sums + v * W);
-      for (int o = 0; o < O; o++) {
-        acc[o][v] = fma(vcvtq_f32_s32(dot[o][v]), mul(d, splat(scales[g * O + o])), acc[o][v]);
-        if (Shifted) acc[o][v] = fma(sum, splat(shifts[g * O + o]), acc[o][v]);
-      }
-    }
-  }
-  for (int o = 0; o < O; o++)
-    for (int v = 0; v < V; v++) store(c + (tile * O + o) * kLanes + v * W, acc[o][v]);
+void coarsenRow(const WeightMatrix& w, int64_t row, int8_t* codes, float* coarse, void* space) {
+  float* scales = (float*)space;
+  float* shifts = scales + w.in / w.traits->group;
+  unpackNeon(w.dtype, w.row(row), w.in, codes, scales, shifts);
+  coarsenFloats(codes, scales, w.traits->shifted ? shifts : nullptr, w.traits->group, w.in, coarse);
 }
 
-template <int V>
-void tileInt8Wide(const PackedInt8& a, const PanelInt8& w, int outs, float* c) {
-  for (int tile = 0; tile < outs / kInt8Outs; tile++) {
-    if (w.group == 32) {
-      if (w.shifted) tileInt8Fixed<V, 32, true>(a, w, tile, c);
-      else tileInt8Fixed<V, 32, false>(a, w, tile, c);
-    } else {
-      if (w.shifted) tileInt8Fixed<V, 16, true>(a, w, tile, c);
-      else tileInt8Fixed<V, 16, false>(a, w, tile, c);
-    }
-  }
-}
-
-void tileInt8(const PackedInt8& a, const PanelInt8& w, int outs, int rows, float* c) {
-  if (rows <= W) tileInt8Wide<1>(a, w, outs, c);
-  else tileInt8Wide<kVectors>(a, w, outs, c);
-}
+const Int8Kernels kInt8 = {roundRow, coarsenRow, packInt8, multiplyPanel};
 
 inline Isa levelOf(const char* name) {
   Isa level = {};
@@ -452,11 +434,7 @@ inline Isa levelOf(const char* name) {
   level.quantizeRow = quantizeRow;
   level.packF32 = packF32;
   level.tileF32 = tileF32Kernel;
-  if (Dot::kQuads) {
-    level.packInt8 = packInt8;
-    level.tileInt8 = tileInt8;
-    level.groupSums = groupSums;
-  }
+  if (Dot::kQuads) level.int8 = &kInt8;
   level.storeTile = storeTile;
   level.add = addKernel;
   level.siluMul = siluMulKernel;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "gemm.h"
+#include "int8_gemm.h"
 #include "thread_pool.h"
 
 namespace voxquant {
@@ -160,29 +161,18 @@ void linearFew(const float* x, int rows, int count, const WeightMatrix* weights,
 // Most activation rows whose results a panel keeps at once.
 constexpr int64_t kRowsPerPanel = 512;
 
-PackedActivations packAll(GemmMode mode, const float* x, int64_t rows, int64_t k, uint8_t* memory) {
-  PackedActivations packed = {mode, rows, k, PackedActivations::bytesPerBlock(mode, k), memory};
+PackedActivations packAll(GemmMode mode, const float* x, int64_t rows, int64_t k) {
+  PackedActivations packed = {mode, rows, k, PackedActivations::bytesPerBlock(mode, k), nullptr};
+  packed.data = static_cast<uint8_t*>(scratch(kScratchActivations, packed.blocks() * packed.blockBytes));
   parallelFor(packed.blocks(), (double)(rows * k) / 2, [&](int64_t block) { packed.pack(block, x + block * isa().lanes * k, k); });
   return packed;
 }
 
-// body(weight index, begin, end, first block, blocks, c) for every panel of every weight and run of rows.
-template <class Body>
-void forPanels(const float* x, int64_t rows, int count, const WeightMatrix* weights, bool fast, Body&& body) {
-  const int64_t k = weights[0].in, lanes = isa().lanes, blocks = (rows + lanes - 1) / lanes;
-  bool needed[3] = {};
-  for (int i = 0; i < count; i++) needed[(int)gemmMode(weights[i], fast)] = true;
-  int64_t bytes = 0;
-  for (int mode = 0; mode < 3; mode++)
-    if (needed[mode]) bytes += blocks * PackedActivations::bytesPerBlock((GemmMode)mode, k);
-  uint8_t* memory = static_cast<uint8_t*>(scratch(kScratchActivations, bytes));
-  PackedActivations packed[3] = {};
-  for (int mode = 0; mode < 3; mode++) {
-    if (!needed[mode]) continue;
-    packed[mode] = packAll((GemmMode)mode, x, rows, k, memory);
-    memory += blocks * packed[mode].blockBytes;
-  }
-  const int64_t runBlocks = std::max<int64_t>(1, kRowsPerPanel / lanes), runs = (blocks + runBlocks - 1) / runBlocks;
+// In bfloat16 or float32: activation rows in lanes.
+void linearInLanes(const float* x, int64_t rows, int count, const WeightMatrix* weights, const float* const* biases, float* const* outs, bool fast) {
+  const int64_t k = weights[0].in, lanes = isa().lanes;
+  const PackedActivations packed = packAll(gemmMode(fast), x, rows, k);
+  const int64_t blocks = packed.blocks(), runBlocks = std::max<int64_t>(1, kRowsPerPanel / lanes), runs = (blocks + runBlocks - 1) / runBlocks;
   std::vector<Chunk> chunks;
   int64_t outputs = 0;
   for (int i = 0; i < count; i++) {
@@ -194,22 +184,25 @@ void forPanels(const float* x, int64_t rows, int count, const WeightMatrix* weig
     const Chunk& chunk = chunks[task / runs];
     const int64_t b0 = task % runs * runBlocks, b1 = std::min(blocks, b0 + runBlocks);
     float* c = static_cast<float*>(scratch(kScratchTile, (b1 - b0) * kPanelOuts * lanes * 4));
-    const WeightMatrix& weight = weights[chunk.weight];
-    gemmPanel(weight, chunk.begin, chunk.end, packed[(int)gemmMode(weight, fast)], b0, b1, c);
-    body(chunk, b0, b1, c);
+    gemmPanel(weights[chunk.weight], chunk.begin, chunk.end, packed, b0, b1, c);
+    const int64_t stride = weights[chunk.weight].out;
+    const float* bias = biases[chunk.weight] ? biases[chunk.weight] + chunk.begin : nullptr;
+    for (int64_t b = b0; b < b1; b++)
+      isa().storeTile(c + (b - b0) * kPanelOuts * lanes, (int)(chunk.end - chunk.begin), packed.rowsOf(b), bias, kActNone,
+                      outs[chunk.weight] + b * lanes * stride + chunk.begin, stride);
   });
 }
 
-int lanesOf(int64_t block, int64_t rows) { return (int)std::min<int64_t>(isa().lanes, rows - block * isa().lanes); }
-
 void linearMany(const float* x, int64_t rows, int count, const WeightMatrix* weights, const float* const* biases, float* const* outs, bool fast) {
-  forPanels(x, rows, count, weights, fast, [&](const Chunk& chunk, int64_t b0, int64_t b1, const float* c) {
-    const int64_t stride = weights[chunk.weight].out, lanes = isa().lanes;
-    const float* bias = biases[chunk.weight];
-    for (int64_t b = b0; b < b1; b++)
-      isa().storeTile(c + (b - b0) * kPanelOuts * lanes, (int)(chunk.end - chunk.begin), lanesOf(b, rows),
-                      bias ? bias + chunk.begin : nullptr, kActNone, outs[chunk.weight] + b * lanes * stride + chunk.begin, stride);
-  });
+  // Runs of neighbours of one kind share what is made of x: nearly always all of them.
+  for (int first = 0; first < count;) {
+    const bool int8 = fast && int8Weight(weights[first]);
+    int last = first + 1;
+    while (last < count && (fast && int8Weight(weights[last])) == int8) last++;
+    if (int8) int8Linear(x, rows, last - first, weights + first, biases + first, outs + first);
+    else linearInLanes(x, rows, last - first, weights + first, biases + first, outs + first, fast);
+    first = last;
+  }
 }
 
 struct Best {

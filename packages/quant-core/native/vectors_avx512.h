@@ -88,13 +88,20 @@ inline void transpose16(F* r) {
   }
 }
 
-// 32 activations to int8: returns d; codes in the two halves of *q.
-inline float round32(F a, F b, __m128i* low, __m128i* high) {
-  // the bits of a magnitude order as integers, and a NaN stays the largest
-  __m512i bits = _mm512_max_epi32(_mm512_castps_si512(magnitude(a)), _mm512_castps_si512(magnitude(b)));
+// The largest magnitude of some vectors.
+inline float largestOf(const F* v, int vectors) {
+  __m512i bits = _mm512_setzero_si512();  // the bits of a magnitude order as integers, and a NaN stays the largest
+  for (int i = 0; i < vectors; i++) bits = _mm512_max_epi32(bits, _mm512_castps_si512(magnitude(v[i])));
   const int32_t top = _mm512_reduce_max_epi32(bits);
   float largest;
   memcpy(&largest, &top, 4);
+  return largest;
+}
+
+// 32 activations to int8: returns d; codes in the two halves of *q.
+inline float round32(F a, F b, __m128i* low, __m128i* high) {
+  const F both[2] = {a, b};
+  const float largest = largestOf(both, 2);
   const bool zeroBlock = largest <= 1e-30f;
   F inverse = splat(zeroBlock ? 0.0f : 127.0f / largest);
   *low = _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(mul(a, inverse)));

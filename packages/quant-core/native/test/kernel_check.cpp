@@ -77,8 +77,16 @@ Matrix randomMatrix(int32_t dtype, int64_t out, int64_t in) {
   return m;
 }
 
-// Rounding of one activation changes a product by at most half its step: amax / 254 per 32 inputs (int8), 2^-9 (bfloat16
-// of both factors); a little is added for the sums.
+// Largest magnitude of each `group` values of a row.
+std::vector<double> groupTops(const float* row, int64_t n, int64_t group) {
+  std::vector<double> tops((size_t)((n + group - 1) / group), 0.0);
+  for (int64_t i = 0; i < n; i++) tops[(size_t)(i / group)] = fmax(tops[(size_t)(i / group)], fabs(row[i]));
+  return tops;
+}
+
+// Rounding of one activation changes a product by at most half its step: amax / 254 per group of inputs (int8), 2^-9 (bfloat16
+// of both factors). Int8 products of many rows round weights too, whose step may be a little larger than their largest
+// magnitude asks for. A little is added for the sums.
 void checkLinear(const std::string& level, const Matrix& m, int64_t rows, bool fast) {
   const int64_t in = m.weight.in, out = m.weight.out;
   const std::vector<float> x = randoms(rows * in), bias = randoms(out);
@@ -87,23 +95,25 @@ void checkLinear(const std::string& level, const Matrix& m, int64_t rows, bool f
   float* outs[1] = {got.data()};
   linear(x.data(), rows, 1, &m.weight, biases, outs, fast);
   std::vector<double> wanted(got.size()), limit(got.size());
-  const bool dense = m.weight.traits->group == 0;
-  for (int64_t r = 0; r < rows; r++)
+  const bool dense = m.weight.traits->group == 0, panels = !dense && rows > kGemvRows && isa().int8;
+  const int64_t group = panels ? kPanelGroup : 32;
+  for (int64_t r = 0; r < rows; r++) {
+    const std::vector<double> tops = groupTops(x.data() + r * in, in, group);
     for (int64_t o = 0; o < out; o++) {
-      double sum = bias[(size_t)o], size = fabs(sum), slack = 0, step = 0;
+      const float* row = m.values.data() + o * in;
+      const std::vector<double> weightTops = groupTops(row, in, group);
+      double sum = bias[(size_t)o], size = fabs(sum), slack = 0;
       for (int64_t i = 0; i < in; i++) {
-        if (i % 32 == 0) {
-          step = 0;
-          for (int64_t j = i; j < i + 32 && j < in; j++) step = fmax(step, fabs(x[(size_t)(r * in + j)]) / 253);
-        }
-        const double w = m.values[(size_t)(o * in + i)], p = w * x[(size_t)(r * in + i)];
+        const double w = row[i], p = w * x[(size_t)(r * in + i)];
         sum += p;
         size += fabs(p);
-        slack += dense ? fabs(p) / 120 : fabs(w) * step;
+        slack += dense ? fabs(p) / 120 : fabs(w) * tops[(size_t)(i / group)] / 253;
+        if (panels) slack += 1.3 * fabs(x[(size_t)(r * in + i)]) * weightTops[(size_t)(i / group)] / 253;
       }
       wanted[(size_t)(r * out + o)] = sum;
       limit[(size_t)(r * out + o)] = 4e-6 * size + (fast ? slack : 0);
     }
+  }
   expectClose(level + " linear type " + std::to_string(m.weight.dtype) + " [" + std::to_string(out) + ", " + std::to_string(in) + "] rows " +
                   std::to_string(rows) + (fast ? " fast" : " exact"),
               got, wanted, limit);

@@ -1,0 +1,13 @@
+// Products of quantized weights with many rows, in int8.
+#pragma once
+#include "linear.h"
+
+namespace voxquant {
+
+// Whether the level takes this weight in int8 when fast.
+bool int8Weight(const WeightMatrix& weight);
+
+// linear() for such weights; count >= 1.
+void int8Linear(const float* x, int64_t rows, int count, const WeightMatrix* weights, const float* const* biases, float* const* outs);
+
+}  // namespace voxquant

@@ -1,0 +1,182 @@
+#pragma once
+// Int8 products of many rows (isa.h, Int8Kernels): outputs in vector lanes, activations broadcast four inputs at a time. The
+// float sums of a tile of results lie where the results go; a group of 128 inputs is summed in registers in between.
+//
+// The level gives, before it includes this file:
+//   I, Quads, and F with its operations  W int32 sums, W times four codes, W floats
+//   kTileVectors                     vectors of outputs per tile; kPanelOuts is a multiple of their lanes
+//   I startOf(int32_t)               in all lanes
+//   Quads panelCodes(const uint8_t*)     codes of W outputs, as its pack leaves them
+//   Quads quadOf(const int8_t*)          four codes, in all lanes
+//   I dotOf(I sums, Quads weights, Quads quad)
+//   F floatsOf(I)
+//   F codeFloats(const int8_t*)      W codes
+//   float largestOf(const F*, int)   magnitude among so many vectors; a NaN is the largest
+//   codes32(const F*, F, int8_t*)    32 floats times the second argument, rounded to codes
+//   int32_t startFor(const int8_t*, int)  start of the sums with so many codes, a multiple of 32
+
+namespace voxquant {
+namespace {
+
+constexpr int kTileRows = 4;
+constexpr int kTileWidth = kTileVectors * W;
+
+// Vectors of the tile that begins at output `first`.
+inline int tileVectors(const Int8Panel& panel, int first) {
+  const int vectors = (panel.outs - first + W - 1) / W;
+  return vectors < kTileVectors ? vectors : kTileVectors;
+}
+
+template <int R, int V>
+inline void multiplyTile(const RoundedRows& x, int64_t row, const uint8_t* weights, const float* scales, const float* bias, float* out, int64_t stride) {
+  const int64_t groups = panelGroups(x.k);
+  const int8_t* codes = x.codes + row * x.k;
+  const float* d = x.d + row * groups;
+  const int32_t* starts = x.starts + row * groups;
+  for (int r = 0; r < R; r++)
+    for (int v = 0; v < V; v++) store(out + r * stride + v * W, load(bias + v * W));
+  for (int64_t g = 0; g < groups; g++) {
+    const int64_t begin = g * kPanelGroup, end = begin + kPanelGroup < x.k ? begin + kPanelGroup : x.k;
+    I dot[R][V];
+    for (int r = 0; r < R; r++)
+      for (int v = 0; v < V; v++) dot[r][v] = startOf(starts[r * groups + g]);
+#pragma GCC unroll 8
+    for (int64_t i = begin; i < end; i += 4, weights += V * W * 4) {
+      Quads weight[V];
+      for (int v = 0; v < V; v++) weight[v] = panelCodes(weights + v * W * 4);
+      for (int r = 0; r < R; r++) {
+        const Quads quad = quadOf(codes + r * x.k + i);
+        for (int v = 0; v < V; v++) dot[r][v] = dotOf(dot[r][v], weight[v], quad);
+      }
+    }
+    F scale[V];
+    for (int v = 0; v < V; v++) scale[v] = load(scales + g * kPanelOuts + v * W);
+    for (int r = 0; r < R; r++) {
+      const F size = splat(d[r * groups + g]);
+      for (int v = 0; v < V; v++) {
+        float* sum = out + r * stride + v * W;
+        store(sum, fma(floatsOf(dot[r][v]), mul(size, scale[v]), load(sum)));
+      }
+    }
+  }
+}
+
+template <int V>
+inline void multiplyRows(int rows, const RoundedRows& x, int64_t row, const uint8_t* weights, const float* scales, const float* bias, float* out, int64_t stride) {
+  switch (rows) {
+    case 1: return multiplyTile<1, V>(x, row, weights, scales, bias, out, stride);
+    case 2: return multiplyTile<2, V>(x, row, weights, scales, bias, out, stride);
+    case 3: return multiplyTile<3, V>(x, row, weights, scales, bias, out, stride);
+    default: return multiplyTile<kTileRows, V>(x, row, weights, scales, bias, out, stride);
+  }
+}
+
+inline void multiplyVectors(int vectors, int rows, const RoundedRows& x, int64_t row, const uint8_t* weights, const float* scales, const float* bias,
+                            float* out, int64_t stride) {
+  if (vectors == 1) return multiplyRows<1>(rows, x, row, weights, scales, bias, out, stride);
+  if (vectors == 2) return multiplyRows<2>(rows, x, row, weights, scales, bias, out, stride);
+  if (vectors == 3) return multiplyRows<3>(rows, x, row, weights, scales, bias, out, stride);
+  multiplyRows<kTileVectors>(rows, x, row, weights, scales, bias, out, stride);
+}
+
+void multiplyPanel(const RoundedRows& x, int64_t begin, int64_t end, const Int8Panel& panel, const float* bias, float* out, int64_t stride,
+                   const uint8_t* ahead, int64_t aheadBytes) {
+  float biases[kPanelOuts] = {};
+  if (bias) memcpy(biases, bias, sizeof(float) * (size_t)panel.outs);
+  const int64_t tiles = (end - begin + kTileRows - 1) / kTileRows, share = (aheadBytes / tiles + 63) / 64 * 64;
+  const uint8_t* const aheadEnd = ahead + aheadBytes;
+  for (int64_t row = begin; row < end; row += kTileRows) {
+    const int rows = end - row < kTileRows ? (int)(end - row) : kTileRows;
+    for (int64_t line = 0; line < share && ahead < aheadEnd; line += 64, ahead += 64) __builtin_prefetch(ahead, 0, 2);
+    const uint8_t* weights = panel.codes;
+    for (int first = 0; first < panel.outs; first += kTileWidth) {
+      const int vectors = tileVectors(panel, first), width = vectors * W, outs = panel.outs - first < width ? panel.outs - first : width;
+      float* to = out + (row - begin) * stride + first;
+      if (outs == width) {
+        multiplyVectors(vectors, rows, x, row, weights, panel.scales + first, biases + first, to, stride);
+      } else {
+        float whole[kTileRows * kTileWidth];
+        multiplyVectors(vectors, rows, x, row, weights, panel.scales + first, biases + first, whole, width);
+        for (int r = 0; r < rows; r++) memcpy(to + r * stride, whole + r * width, sizeof(float) * (size_t)outs);
+      }
+      weights += width * panel.k;
+    }
+  }
+}
+
+// N floats to codes; returns their scale.
+template <int N>
+inline float roundGroup(const F* v, int8_t* codes) {
+  const float largest = largestOf(v, N / W);
+  const bool none = largest <= 1e-30f;
+  const F inverse = splat(none ? 0.0f : 127.0f / largest);
+  for (int i = 0; i < N; i += 32) codes32(v + i / W, inverse, codes + i);
+  return none ? 0.0f : largest / 127.0f;
+}
+
+template <int N>
+inline void roundActivations(const float* x, int8_t* codes, float* d, int32_t* start) {
+  F v[N / W];
+  for (int i = 0; i < N / W; i++) v[i] = load(x + i * W);
+  *d = roundGroup<N>(v, codes);
+  *start = startFor(codes, N);
+}
+
+void roundRow(const float* x, int64_t k, int8_t* codes, float* d, int32_t* starts) {
+  for (; k >= kPanelGroup; k -= kPanelGroup, x += kPanelGroup, codes += kPanelGroup) roundActivations<kPanelGroup>(x, codes, d++, starts++);
+  switch (k) {
+    case 32: return roundActivations<32>(x, codes, d, starts);
+    case 64: return roundActivations<64>(x, codes, d, starts);
+    case 96: return roundActivations<96>(x, codes, d, starts);
+  }
+}
+
+template <int N, int Group>
+inline float coarsenCodes(int8_t* codes, const float* scales, const float* shifts) {
+  F v[N / W];
+  for (int i = 0; i < N / W; i++) v[i] = mul(codeFloats(codes + i * W), splat(scales[i * W / Group]));
+  if (shifts)
+    for (int i = 0; i < N / W; i++) v[i] = add(v[i], splat(shifts[i * W / Group]));
+  return roundGroup<N>(v, codes);
+}
+
+template <int Group>
+inline void coarsenGroups(int8_t* codes, const float* scales, const float* shifts, int64_t k, float* coarse) {
+  for (; k >= kPanelGroup; k -= kPanelGroup, codes += kPanelGroup) {
+    *coarse++ = coarsenCodes<kPanelGroup, Group>(codes, scales, shifts);
+    scales += kPanelGroup / Group;
+    if (shifts) shifts += kPanelGroup / Group;
+  }
+  switch (k) {
+    case 32: *coarse = coarsenCodes<32, Group>(codes, scales, shifts); break;
+    case 64: *coarse = coarsenCodes<64, Group>(codes, scales, shifts); break;
+    case 96: *coarse = coarsenCodes<96, Group>(codes, scales, shifts); break;
+  }
+}
+
+// Codes with scales and shifts (null: none) per group of 16 or 32, in place.
+void coarsenFloats(int8_t* codes, const float* scales, const float* shifts, int group, int64_t k, float* coarse) {
+  if (group == 16) coarsenGroups<16>(codes, scales, shifts, k, coarse);
+  else coarsenGroups<32>(codes, scales, shifts, k, coarse);
+}
+
+// The scales of a panel, and its codes through `column(first, outs, vectors, to)`: outputs [first, first + outs), at most W,
+// as one of `vectors` vectors of a tile.
+template <class Column>
+inline void packPanel(const float* scales, const Int8Panel& panel, Column&& column) {
+  const int64_t groups = panelGroups(panel.k);
+  for (int64_t g = 0; g < groups; g++)
+    for (int o = 0; o < kPanelOuts; o++) panel.scales[g * kPanelOuts + o] = o < panel.outs ? scales[o * groups + g] : 0.0f;
+  uint8_t* to = panel.codes;
+  for (int first = 0; first < panel.outs; first += kTileWidth) {
+    const int vectors = tileVectors(panel, first);
+    for (int v = 0; v < vectors; v++) {
+      const int o = first + v * W, left = panel.outs - o;
+      column(o, left < W ? left : W, vectors, to + v * W * 4);
+    }
+    to += vectors * W * panel.k;
+  }
+}
+
+}  // namespace
+}  // namespace voxquant
