@@ -4,6 +4,7 @@ import { fromByteCharacters, toByteCharacters } from "./byte-alphabet.js";
 import { parseFiles, parseTokenizerJson, type BpeFiles, type BpeTables } from "./files.js";
 import { mergeByRank, type MergeRanks } from "./merge.js";
 import { preTokenize } from "./pre-tokenizer.js";
+import type { Vocabulary } from "./vocabulary.js";
 
 export interface DecodeOptions {
   /** Leave out tokens flagged special (`<|im_end|>`); other added tokens (`<asr_text>`) stay as text. */
@@ -30,24 +31,20 @@ const CACHED_PRE_TOKEN_LENGTH = 48;
  * Nothing is added before or after the text.
  */
 export class ByteLevelBpe {
-  readonly #vocab: BpeTables["vocab"];
+  readonly #vocabulary: Vocabulary;
   readonly #ranks: MergeRanks;
   readonly #nfc: boolean;
   readonly #rawMatcher: AddedTokenMatcher;
   readonly #normalizedMatcher: AddedTokenMatcher;
-  /** Content of every id, added tokens included; holes where no token has the id. */
-  readonly #tokens: (string | undefined)[];
   readonly #addedById = new Map<number, AddedToken>();
   readonly #addedByContent = new Map<string, AddedToken>();
   readonly #cache = new Map<string, readonly number[]>();
 
   private constructor(tables: BpeTables) {
-    this.#vocab = tables.vocab;
+    this.#vocabulary = tables.vocabulary;
     this.#ranks = tables.ranks;
     this.#nfc = tables.nfc;
-    this.#tokens = tables.tokens;
     for (const token of tables.added) {
-      this.#tokens[token.id] = token.content;
       this.#addedById.set(token.id, token);
       this.#addedByContent.set(token.content, token);
     }
@@ -74,7 +71,7 @@ export class ByteLevelBpe {
 
   /** One more than the highest id, added tokens included; a model's embedding may have more rows. */
   get vocabSize(): number {
-    return this.#tokens.length;
+    return [...this.#addedById.keys()].reduce((size, id) => Math.max(size, id + 1), this.#vocabulary.size);
   }
 
   /** The added tokens, by id. */
@@ -84,12 +81,12 @@ export class ByteLevelBpe {
 
   /** Id of an added token or of a vocabulary entry (in the byte alphabet: a space is `Ġ`). */
   idOf(token: string): number | undefined {
-    return this.#addedByContent.get(token)?.id ?? this.#entryId(token);
+    return this.#addedByContent.get(token)?.id ?? this.#vocabulary.idOf(token);
   }
 
   /** The token with an id, or undefined for an id without one. */
   tokenOf(id: number): string | undefined {
-    return this.#tokens[id];
+    return this.#addedById.get(id)?.content ?? this.#vocabulary.tokenOf(id);
   }
 
   /** Ids of a text. */
@@ -144,7 +141,7 @@ export class ByteLevelBpe {
     const cached = this.#cache.get(preToken);
     if (cached !== undefined) return cached;
     const ids = mergeByRank(toByteCharacters(preToken), this.#ranks).map((token) => {
-      const id = this.#entryId(token);
+      const id = this.#vocabulary.idOf(token);
       if (id === undefined) {
         throw new TokenizerError(
           `merges give ${JSON.stringify(token)}, which the vocabulary lacks: the files do not belong together`,
@@ -159,15 +156,11 @@ export class ByteLevelBpe {
     return ids;
   }
 
-  #entryId(token: string): number | undefined {
-    return Object.hasOwn(this.#vocab, token) ? this.#vocab[token] : undefined;
-  }
-
   #bytesOf(id: number, skipSpecial: boolean): Uint8Array {
     const added = this.#addedById.get(id);
     if (added !== undefined)
       return skipSpecial && added.special ? new Uint8Array() : encoder.encode(added.content);
-    const token = this.#tokens[id];
+    const token = this.#vocabulary.tokenOf(id);
     return token === undefined ? new Uint8Array() : fromByteCharacters(token);
   }
 }

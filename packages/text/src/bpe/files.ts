@@ -1,15 +1,13 @@
 import { TokenizerError } from "../errors.js";
 import type { AddedToken } from "./added-tokens.js";
-import { byteCharacters } from "./byte-alphabet.js";
 import type { MergeRanks } from "./merge.js";
 import { QWEN2_PATTERN } from "./pre-tokenizer.js";
+import { StringPacker, type StringTable } from "./string-table.js";
+import { isId, Vocabulary } from "./vocabulary.js";
 
 /** What a tokenizer's files say, checked. */
 export interface BpeTables {
-  /** Id of every vocabulary entry, added tokens not included, as an own property. */
-  readonly vocab: Readonly<Record<string, number>>;
-  /** The entry of every id; holes where none has the id. */
-  readonly tokens: (string | undefined)[];
+  readonly vocabulary: Vocabulary;
   readonly ranks: MergeRanks;
   readonly added: readonly AddedToken[];
   /** True where text is brought to Unicode normal form C first. */
@@ -23,9 +21,9 @@ export interface BpeFiles {
   readonly tokenizerConfigJson: string;
 }
 
-// Ids index an array, so a hostile file must not choose its size; the largest vocabularies in use have 2^18 entries.
-const MAX_ID = 2 ** 22;
 const MAX_MERGES = 2 ** 22;
+/** Characters of the shortest merge with its line end, `a b`. */
+const LEAST_MERGE = 4;
 // Added tokens become one regular expression; multimodal tokenizers have some thousands of them.
 const MAX_ADDED_TOKENS = 2 ** 16;
 
@@ -33,10 +31,9 @@ type Json = Readonly<Record<string, unknown>>;
 
 /** @throws TokenizerError where a file is no such file, or lacks the byte tokens or the added tokens */
 export function parseFiles(files: BpeFiles): BpeTables {
-  const vocabulary = readVocab(parseObject(files.vocabJson, "vocab.json"), "vocab.json");
-  const lines = files.mergesTxt.split(files.mergesTxt.includes("\r") ? /\r?\n/ : "\n");
-  while (lines.at(-1) === "") lines.pop();
-  const ranks = readMerges(lines[0]?.startsWith("#version") === true ? lines.slice(1) : lines, "merges.txt");
+  const parse = () => parseObject(files.vocabJson, "vocab.json");
+  const vocabulary = Vocabulary.fromJson(files.vocabJson, "vocab.json", parse);
+  const ranks = readMerges(files.mergesTxt);
 
   const config = parseObject(files.tokenizerConfigJson, "tokenizer_config.json");
   const entries = config["added_tokens_decoder"];
@@ -49,7 +46,7 @@ export function parseFiles(files: BpeFiles): BpeTables {
     readAddedToken(entry, Number(id), "tokenizer_config.json"),
   );
   checkAdded(added, "tokenizer_config.json");
-  return { ...vocabulary, ranks, added, nfc: true };
+  return { vocabulary, ranks, added, nfc: true };
 }
 
 /** @throws TokenizerError where the file asks for anything but byte-level BPE with Qwen2's pre-tokenizer */
@@ -92,50 +89,57 @@ export function parseTokenizerJson(json: string): BpeTables {
   );
   checkAdded(added, file);
   return {
-    ...readVocab(model["vocab"], file),
-    ranks: readMerges(merges, file),
+    vocabulary: Vocabulary.fromEntries(model["vocab"], file),
+    ranks: packMerges(merges, file),
     added,
     nfc: normalizer != null,
   };
 }
 
-/** The object itself becomes the vocabulary: copying 150,000 entries into a Map would double the time to load. */
-function readVocab(entries: Json, file: string): Pick<BpeTables, "vocab" | "tokens"> {
-  const tokens: (string | undefined)[] = [];
-  for (const token of Object.keys(entries)) {
-    const id = entries[token];
-    if (!isId(id)) {
-      throw new TokenizerError(
-        `${file}: token ${JSON.stringify(token)} has id ${String(id)}, expected 0 to ${MAX_ID - 1}`,
-      );
-    }
-    tokens[id] = token;
+/** Merges by rank from the lines of merges.txt, of which the first may tell a version. @throws TokenizerError */
+function readMerges(text: string): StringTable {
+  const file = "merges.txt";
+  let end = text.length;
+  while (end > 0 && (text[end - 1] === "\n" || text[end - 1] === "\r")) end--;
+  const packer = new StringPacker(end, Math.min(Math.ceil((end + 1) / LEAST_MERGE), MAX_MERGES));
+  let rank = 0;
+  let at = text.startsWith("#version") ? lineEnd(text, 0, end) + 1 : 0;
+  while (at < end) {
+    const stop = lineEnd(text, at, end);
+    const merge = text[stop - 1] === "\r" ? stop - 1 : stop;
+    checkMerge(text, at, merge, rank, file);
+    packer.push(text, at, merge);
+    rank++;
+    at = stop + 1;
   }
-  const missing = byteCharacters().findIndex((character) => !Object.hasOwn(entries, character));
-  if (missing >= 0) {
-    throw new TokenizerError(
-      `${file}: no token for byte ${missing}, a byte-level vocabulary has one for each of the 256`,
-    );
-  }
-  return { vocab: entries as Record<string, number>, tokens };
+  return packer.finish();
 }
 
-function readMerges(merges: readonly string[], file: string): Map<string, number> {
-  if (merges.length > MAX_MERGES) {
-    throw new TokenizerError(`${file}: ${merges.length} merges, expected at most ${MAX_MERGES}`);
+function lineEnd(text: string, at: number, end: number): number {
+  const found = text.indexOf("\n", at);
+  return found < 0 || found > end ? end : found;
+}
+
+function packMerges(merges: readonly string[], file: string): StringTable {
+  const units = merges.reduce((sum, { length }) => sum + length, 0);
+  const packer = new StringPacker(units, merges.length);
+  merges.forEach((merge, rank) => {
+    checkMerge(merge, 0, merge.length, rank, file);
+    packer.push(merge);
+  });
+  return packer.finish();
+}
+
+/** @throws TokenizerError unless `text[from, to)` is two tokens and one space, and the rank is a possible one */
+function checkMerge(text: string, from: number, to: number, rank: number, file: string): void {
+  if (rank >= MAX_MERGES) throw new TokenizerError(`${file}: expected at most ${MAX_MERGES} merges`);
+  const space = text.indexOf(" ", from);
+  const second = space < 0 ? space : text.indexOf(" ", space + 1);
+  if (space <= from || space >= to - 1 || (second >= 0 && second < to)) {
+    throw new TokenizerError(
+      `${file}: merge ${rank + 1} is ${JSON.stringify(text.slice(from, to))}, expected two tokens and one space`,
+    );
   }
-  const ranks = new Map<string, number>();
-  for (let rank = 0; rank < merges.length; rank++) {
-    const merge = merges[rank]!;
-    const space = merge.indexOf(" ");
-    if (space <= 0 || space === merge.length - 1 || merge.includes(" ", space + 1)) {
-      throw new TokenizerError(
-        `${file}: merge ${rank + 1} is ${JSON.stringify(merge)}, expected two tokens and one space`,
-      );
-    }
-    ranks.set(merge, rank);
-  }
-  return ranks;
 }
 
 function readAddedToken(entry: unknown, id: unknown, file: string): AddedToken {
@@ -207,8 +211,4 @@ function parseObject(json: string, file: string): Json {
 
 function isObject(value: unknown): value is Json {
   return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function isId(value: unknown): value is number {
-  return Number.isInteger(value) && (value as number) >= 0 && (value as number) < MAX_ID;
 }

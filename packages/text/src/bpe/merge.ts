@@ -1,5 +1,7 @@
 /** Rank of a merge by its line in merges.txt, "left right". */
-export type MergeRanks = ReadonlyMap<string, number>;
+export interface MergeRanks {
+  get(merge: string): number | undefined;
+}
 
 // A queue entry is rank * POSITIONS + position, one exact double (ranks below 2^24, no string has 2^29 characters):
 // the lowest rank comes first, then the leftmost place.
