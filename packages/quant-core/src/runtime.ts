@@ -104,6 +104,14 @@ export class Runtime {
     if (count > 0) this.device.dropCached(cache.data, count);
   }
 
+  /**
+   * Gives memory back that is kept for further activations: between two stages of a model whose activations differ, or
+   * after the last.
+   */
+  releaseUnused(): void {
+    this.device.releaseUnused?.();
+  }
+
   /** The state of a stream that has seen nothing: zeros. No rows is a state too, that of a kernel of one tap. */
   createStreamState(rows: number, channels: number): StreamState {
     if (!Number.isSafeInteger(rows * channels) || rows < 0 || channels < 1) {
@@ -137,5 +145,6 @@ export class Runtime {
     this.#weights.clear();
     this.#caches.clear();
     this.#streams.clear();
+    this.releaseUnused();
   }
 }

@@ -228,6 +228,7 @@ export class Qwen3AsrModel {
       for (const { embeds } of prompts) embeds.dispose();
       throw error;
     }
+    this.runtime.releaseUnused(); // the encoder's wide activations, before the caches fill
 
     const guards = pieces.map(() => (options.repetitionGuard === false ? null : new RepetitionGuard()));
     const sequences = pieces.map((piece, i): GenerationSequence => {

@@ -40,6 +40,11 @@ export class HostBackend extends MathBackendCPU {
     return this.data.get(tensor.dataId).values as Float32Array;
   }
 
+  /** Gives the memory of disposed activations back. */
+  releaseUnused(): void {
+    this.#pool.release(() => true);
+  }
+
   override write(values: backend_util.BackendValues, shape: number[], dtype: DataType): DataId {
     // tfjs's slices are views of their source, which must not be pooled under them: they get a copy.
     const view = values instanceof Float32Array && this.#pool.owns(values);
@@ -79,7 +84,9 @@ class BufferPool {
   /** An array of this length with any content. */
   take(length: number): Float32Array {
     this.#takes++;
-    if (this.#takes % MOST_IDLE === 0) this.#releaseIdle();
+    if (this.#takes % MOST_IDLE === 0) {
+      this.release((bytes, idle) => idle >= (bytes <= MEDIUM_BYTES ? MEDIUM_IDLE : MOST_IDLE));
+    }
     const bytes = length * Float32Array.BYTES_PER_ELEMENT;
     const at = this.#free.findIndex(({ buffer }) => buffer.byteLength >= bytes);
     const found = this.#free[at]?.buffer;
@@ -108,10 +115,11 @@ class BufferPool {
     this.#free.splice(at < 0 ? this.#free.length : at, 0, { buffer, since: this.#takes });
   }
 
-  #releaseIdle(): void {
+  /** Gives back free buffers by their size and the number of takes that they were not of use for. */
+  release(which: (bytes: number, idle: number) => boolean): void {
     for (let i = this.#free.length - 1; i >= 0; i--) {
       const { buffer, since } = this.#free[i]!;
-      if (this.#takes - since < (buffer.byteLength <= MEDIUM_BYTES ? MEDIUM_IDLE : MOST_IDLE)) continue;
+      if (!which(buffer.byteLength, this.#takes - since)) continue;
       this.#free.splice(i, 1);
       this.#freeMemory?.(new Float32Array(buffer));
     }
@@ -148,7 +156,7 @@ export function hostDevice(
   freeMemory?: (array: Float32Array) => void,
 ): Pick<
   Device<Float32Array>,
-  "name" | "uploadVector" | "releaseVector" | "assignVector" | "read" | "allocate"
+  "name" | "uploadVector" | "releaseVector" | "assignVector" | "read" | "allocate" | "releaseUnused"
 > {
   const backend = hostBackend(name, freeMemory);
   return {
@@ -158,5 +166,6 @@ export function hostDevice(
     assignVector: (vector, values) => void (values === null ? vector.fill(0) : vector.set(values)),
     read: (tensor) => backend.values(tensor),
     allocate: (shape) => backend.allocate(shape),
+    releaseUnused: () => backend.releaseUnused(),
   };
 }

@@ -247,6 +247,8 @@ export interface Device<F = unknown, W = unknown, C = unknown> {
   dropCached(cache: C, count: number): void;
   /** The float data of a tfjs tensor of this backend. */
   read(tensor: TensorInfo): F;
+  /** Gives memory back that was kept for further activations. */
+  releaseUnused?(): void;
   /** A new float32 tensor with uninitialised content and its data. */
   allocate(shape: number[]): { readonly tensor: TensorInfo; readonly data: F };
 }
