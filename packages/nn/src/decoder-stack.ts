@@ -65,9 +65,43 @@ export class DecoderStack {
    * no padding. The event loop gets its turn between layers: for prompts.
    * @param trace receives `layerN.*` (what is inside), `layerN` and `norm_out`
    */
-  async forward(
+  forward(
     embeds: Tensor2D,
     sequences: readonly SequenceRows[],
+    pause: EventLoopBreak,
+    trace?: TraceSink,
+  ): Promise<Tensor2D> {
+    return this.#pass(embeds, sequences, null, pause, trace);
+  }
+
+  /**
+   * The same for prompts of which only the last row of each sequence is asked for: `[sequences, hidden]`. The values are
+   * those of `forward`; where the device allows it, most rows end with their keys and values in the last layer.
+   */
+  async prefill(
+    embeds: Tensor2D,
+    sequences: readonly SequenceRows[],
+    pause: EventLoopBreak,
+    trace?: TraceSink,
+  ): Promise<Tensor2D> {
+    const watched = trace !== undefined || this.#runtime.observe !== null;
+    const ends = watched || this.#layers.at(-1)!.fused === null ? null : promptEnds(sequences);
+    const states = await this.#pass(embeds, sequences, ends, pause, trace);
+    try {
+      return this.pickRows(
+        states,
+        (ends ?? sequences).map(({ start, count }) => start + count - 1),
+      );
+    } finally {
+      states.dispose();
+    }
+  }
+
+  /** All layers; with `ends`, the last one for these rows of x only, whose states are returned side by side. */
+  async #pass(
+    embeds: Tensor2D,
+    sequences: readonly SequenceRows[],
+    ends: readonly PromptEnd[] | null,
     pause: EventLoopBreak,
     trace?: TraceSink,
   ): Promise<Tensor2D> {
@@ -77,7 +111,13 @@ export class DecoderStack {
       alive.push(this.#runtime.run(() => this.#layers[0]!.inputNorm.forward(embeds)));
       for (let i = 0; i < this.#layers.length; i++) {
         const [x, normed] = alive as [Tensor2D, Tensor2D];
-        alive.push(...this.#runtime.run(() => this.#layer(i, x, normed, positions, sequences, trace)));
+        alive.push(
+          ...this.#runtime.run(() =>
+            ends !== null && i === this.#layers.length - 1
+              ? this.#lastLayer(x, normed, positions, sequences, ends)
+              : this.#layer(i, x, normed, positions, sequences, trace),
+          ),
+        );
         for (const done of alive.splice(0, 2)) done.dispose();
         await pause.pass();
       }
@@ -117,6 +157,25 @@ export class DecoderStack {
     );
   }
 
+  /** The last layer for the ends of prompts; other rows leave their keys and values only. */
+  #lastLayer(
+    x: Tensor2D,
+    normed: Tensor2D,
+    positions: Int32Array,
+    sequences: readonly SequenceRows[],
+    ends: readonly PromptEnd[],
+  ): [sum: Tensor2D, normed: Tensor2D] {
+    const index = this.#layers.length - 1;
+    this.#layers[index]!.fused!.appendKeys(normed, positions, sequences, index);
+    const rowsOf = (all: Tensor2D) =>
+      concat2d(
+        ends.map(({ from, count }) => slice2d(all, [from, 0], [count, all.shape[1]])),
+        0,
+      );
+    const rows = ends.reduce((sum, { count }) => sum + count, 0);
+    return this.#layer(index, rowsOf(x), rowsOf(normed), positionsOf(rows, ends), ends);
+  }
+
   #layer(
     index: number,
     x: Tensor2D,
@@ -128,6 +187,36 @@ export class DecoderStack {
     const nextNorm = this.#layers[index + 1]?.inputNorm ?? this.#norm;
     return this.#layers[index]!.forward(x, normed, nextNorm, positions, sequences, trace);
   }
+}
+
+/** The last rows of a sequence, on their own: `start` counts among them, `from` among the rows of all sequences. */
+interface PromptEnd extends SequenceRows {
+  readonly from: number;
+}
+
+/**
+ * Rows of a prompt that go through the whole of the last layer. More than a backend's matrix × vector kernels take at once:
+ * the one row that is asked for shall come from the same kernels as in the layers before.
+ */
+const END_ROWS = 16;
+
+/** Ends of prompts; null where they are not much shorter than the prompts. */
+function promptEnds(sequences: readonly SequenceRows[]): PromptEnd[] | null {
+  let rows = 0;
+  const ends = sequences.map(({ cache, start, count, position }) => {
+    const kept = Math.min(count, END_ROWS);
+    const end = {
+      cache,
+      from: start + count - kept,
+      start: rows,
+      count: kept,
+      position: position + count - kept,
+    };
+    rows += kept;
+    return end;
+  });
+  const all = sequences.reduce((sum, { count }) => sum + count, 0);
+  return rows >= END_ROWS && 2 * rows <= all ? ends : null;
 }
 
 function positionsOf(rows: number, sequences: readonly SequenceRows[]): Int32Array {

@@ -68,12 +68,7 @@ export async function generateGreedy(
         ),
       );
       for (const i of group) sequences[i]!.embeds.dispose();
-      const all = await decoder.forward(embeds, rows, pause, trace);
-      const last = decoder.pickRows(
-        all,
-        rows.map(({ start, count }) => start + count - 1),
-      );
-      all.dispose();
+      const last = await decoder.prefill(embeds, rows, pause, trace);
       for (const part of decodeGroups(group)) {
         const slice = runtime.run(() =>
           slice2d(last, [group.indexOf(part[0]!), 0], [part.length, last.shape[1]]),

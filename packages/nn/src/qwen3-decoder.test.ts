@@ -2,6 +2,7 @@ import { memory, tensor2d, type Tensor2D } from "@tensorflow/tfjs-core";
 import {
   ConfigError,
   elementCount,
+  FusedDecoderLayer,
   quantizeRows,
   Runtime,
   selectDevice,
@@ -197,6 +198,58 @@ describe("Qwen3Decoder and generateGreedy", () => {
       fastest.observe = (name) => seen.push(name);
       expect(twoSteps()).toEqual(expected);
       expect(seen.filter((name) => name.endsWith("down_proj.weight"))).toHaveLength(2 * config.layers);
+      fastest.dispose();
+    },
+  );
+
+  it.each(["exact", "fast"] as const)(
+    "gives the last rows of prompts as a pass of all rows does, on the fastest backend, %s",
+    async (precision) => {
+      const fastest = new Runtime((await selectDevice("auto")).device, precision);
+      const stack = await DecoderStack.load(fastest, sourceOf(randomWeights()), "model.", config);
+      const appendKeys = Reflect.get(FusedDecoderLayer.prototype, "appendKeys") as () => void;
+      let shortened = 0;
+      FusedDecoderLayer.prototype.appendKeys = function (...call) {
+        shortened++;
+        Reflect.apply(appendKeys, this, call);
+      };
+      const run = async (lastOnly: boolean) => {
+        const found: number[][] = [];
+        const caches = [40, 5, 70].map((capacity) => stack.createCache(2 * capacity));
+        const position = [0, 0, 0];
+        // prompts, prompts that continue them, a step
+        for (const counts of [
+          [40, 5, 70],
+          [33, 4, 9],
+          [1, 1, 1],
+        ]) {
+          let rows = 0;
+          const sequences = counts.map((count, i) => {
+            const sequence = { cache: caches[i]!, start: rows, count, position: position[i]! };
+            rows += count;
+            position[i]! += count;
+            return sequence;
+          });
+          const values = gaussian(rows * config.hiddenSize, 60 + rows, 1);
+          const embeds = fastest.run(() => tensor2d(values, [rows, config.hiddenSize]));
+          const pause = new EventLoopBreak();
+          const last = lastOnly
+            ? await stack.prefill(embeds, sequences, pause)
+            : await stack.forward(embeds, sequences, pause);
+          const ends = sequences.map(({ start, count }) => start + count - 1);
+          const picked = lastOnly ? last : stack.pickRows(last, ends);
+          expect(picked.shape).toEqual([3, config.hiddenSize]);
+          found.push([...picked.dataSync()]);
+          for (const tensor of new Set([last, picked])) tensor.dispose();
+        }
+        return found;
+      };
+      const expected = await run(false);
+      const before = fastest.run(() => ({ tensors: memory().numTensors })).tensors;
+      expect(await run(true)).toEqual(expected);
+      expect(fastest.run(() => ({ tensors: memory().numTensors })).tensors).toBe(before);
+      expect(shortened).toBe(fastest.device.fused === undefined ? 0 : 1);
+      FusedDecoderLayer.prototype.appendKeys = appendKeys;
       fastest.dispose();
     },
   );

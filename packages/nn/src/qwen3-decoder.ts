@@ -82,6 +82,19 @@ export class Qwen3Decoder {
     return this.#stack.forward(embeds, sequences, pause, trace && recogniserNames(trace));
   }
 
+  /**
+   * The same for prompts of which only each sequence's last row is asked for, `[sequences, hidden]`: less work in the last
+   * layer, same values.
+   */
+  prefill(
+    embeds: Tensor2D,
+    sequences: readonly SequenceRows[],
+    pause: EventLoopBreak,
+    trace?: TraceSink,
+  ): Promise<Tensor2D> {
+    return this.#stack.prefill(embeds, sequences, pause, trace && recogniserNames(trace));
+  }
+
   /** Row `rows[i]` of x `[n, hidden]` for each i. */
   pickRows(x: Tensor2D, rows: readonly number[]): Tensor2D {
     return this.#stack.pickRows(x, rows);

@@ -12,7 +12,7 @@ struct AttentionSegment {
 };
 
 // Writes k and v [rows, kvHeads * headDim] to the caches, then attends causally to the last `window` positions, the row's
-// own included. q, out [rows, heads * headDim].
+// own included. q, out [rows, heads * headDim]. Without heads it only writes.
 void cachedAttention(const float* q, const float* k, const float* v, const AttentionSegment* segments, int64_t segmentCount,
                      int64_t heads, int64_t kvHeads, int64_t headDim, float scale, float* out, int64_t window = INT64_MAX);
 

@@ -79,6 +79,27 @@ napi_value decoderLayerCall(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+// decoderKeys(normed, weights and norms as decoderLayer has them, keys[], values[], segments, positions, heads, kvHeads, headDim,
+// eps, theta, scale, fast)
+napi_value decoderKeysCall(napi_env env, napi_callback_info info) {
+  Call call(env, info, "decoderKeys");
+  DecoderLayer layer = {};
+  if (!readSizes(call, 7, &layer) || !readLayer(call, 1, 0, 2, 0, &layer)) return nullptr;
+  int64_t rows = 0;
+  const int32_t* positions = call.integers(6, 0, "positions", &rows);
+  std::vector<AttentionSegment> segments;
+  if (!call.failed && readSegments(call, 3, 4, 5, layer.kvHeads, layer.headDim, &segments) > rows)
+    call.fail("a segment lies behind the last row");
+  const float* normed = call.floats(0, rows * layer.key.in, "normed");
+  if (call.failed || rows == 0) return nullptr;
+  {
+    FlushDenormals flush;
+    decoderKeys(layer, normed, positions, rows, segments.data(), (int64_t)segments.size());
+  }
+  checkFaults(call, layer);
+  return nullptr;
+}
+
 // How far the layers of a cache lie apart in bytes, in a block of keys, values, keys, values…; 0 if `layers` of them do not
 // fit into the rest of the block from the first keys on.
 int64_t layerBytes(Call& call, napi_value block, const AttentionSegment& first, size_t layers) {
@@ -137,6 +158,7 @@ napi_value decoderStackCall(napi_env env, napi_callback_info info) {
 
 void registerDecoder(napi_env env, napi_value exports) {
   exportFunction(env, exports, "decoderLayer", decoderLayerCall);
+  exportFunction(env, exports, "decoderKeys", decoderKeysCall);
   exportFunction(env, exports, "decoderStack", decoderStackCall);
 }
 

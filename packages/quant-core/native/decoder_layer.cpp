@@ -50,4 +50,17 @@ void decoderLayer(const DecoderLayer& layer, const float* x, const float* normed
   rmsNormRows(sum, projected, layer.nextNorm, layer.eps, rows, hidden, sum, out);
 }
 
+void decoderKeys(const DecoderLayer& layer, const float* normed, const int32_t* positions, int64_t rows, const AttentionSegment* segments,
+                 int64_t segmentCount) {
+  const int64_t width = layer.key.out;
+  float *k = static_cast<float*>(scratch(kScratchLayer, rows * 2 * width * 4)), *v = k + rows * width;
+  const WeightMatrix weights[2] = {layer.key, layer.value};
+  const float* noBias[2] = {};
+  float* const outs[2] = {k, v};
+  linear(normed, rows, 2, weights, noBias, outs, layer.fast);
+  headNormRope(k, layer.keyNorm, positions, rows, layer.kvHeads, layer.headDim, layer.eps, layer.theta, k);
+  const int64_t noQueries = 0;
+  cachedAttention(nullptr, k, v, segments, segmentCount, noQueries, layer.kvHeads, layer.headDim, layer.scale, nullptr);
+}
+
 }  // namespace voxquant

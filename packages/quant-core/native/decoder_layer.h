@@ -20,4 +20,8 @@ struct DecoderLayer {
 void decoderLayer(const DecoderLayer& layer, const float* x, const float* normed, const int32_t* positions, int64_t rows,
                   const AttentionSegment* segments, int64_t segmentCount, float* sum, float* out);
 
+// Only what the layer leaves in the caches: keys and values of rows whose stream nobody asks for after it.
+void decoderKeys(const DecoderLayer& layer, const float* normed, const int32_t* positions, int64_t rows, const AttentionSegment* segments,
+                 int64_t segmentCount);
+
 }  // namespace voxquant

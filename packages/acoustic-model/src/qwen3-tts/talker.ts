@@ -59,22 +59,13 @@ export class Talker {
    * Prompts of several sequences in one pass, without padding: `embeds` `[rows, hidden]` is consumed.
    * @returns the states of each sequence's last row, `[sequences, hidden]`; the caller's to dispose
    */
-  async prefill(
+  prefill(
     embeds: Tensor2D,
     sequences: readonly SequenceRows[],
     pause: EventLoopBreak,
     trace?: TraceSink,
   ): Promise<Tensor2D> {
-    const { stack } = this.#parts;
-    const all = await stack.forward(embeds, sequences, pause, trace);
-    try {
-      return stack.pickRows(
-        all,
-        sequences.map(({ start, count }) => start + count - 1),
-      );
-    } finally {
-      all.dispose();
-    }
+    return this.#parts.stack.prefill(embeds, sequences, pause, trace);
   }
 
   /** Output for states `[rows, hidden]`. To be called inside `runtime.run`. */

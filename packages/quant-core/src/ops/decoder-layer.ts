@@ -88,4 +88,26 @@ export class FusedDecoderLayer {
       },
     );
   }
+
+  /**
+   * Only the keys and values of `normed` `[rows, hidden]`, to the caches at layer `index`: all that later rows need of rows
+   * that are not asked for after the last layer.
+   * @throws ConfigError if shapes do not fit or a cache is too small
+   */
+  appendKeys(
+    normed: Tensor2D,
+    positions: Int32Array,
+    sequences: readonly SequenceRows[],
+    index: number,
+  ): void {
+    requireLastDim("decoderKeys", normed, this.hidden);
+    if (positions.length !== normed.shape[0]) {
+      throw new ConfigError(`decoderKeys: ${positions.length} positions for [${normed.shape.join(", ")}]`);
+    }
+    runOp<Tensor2D[]>(
+      "VoxDecoderKeys",
+      { normed },
+      { layer: this.parameters, positions, segments: attentionSegments(sequences, normed.shape[0]), index },
+    );
+  }
 }

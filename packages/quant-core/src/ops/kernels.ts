@@ -211,6 +211,16 @@ export interface FusedKernels<F, W, C> {
     out: F,
   ): void;
   /**
+   * What `decoderLayer` leaves in the caches, for rows that are not asked for after the last layer: their keys and values.
+   */
+  decoderKeys(
+    normed: F,
+    layer: DecoderLayerParameters<F, W>,
+    positions: Int32Array,
+    segments: readonly AttentionSegment<C>[],
+    index: number,
+  ): void;
+  /**
    * All layers of a decoder, for the few rows of a decode step: x `[rows, hidden]` are embeddings, `out` gets the last
    * norm of the residual stream. The same values as layer by layer.
    */

@@ -51,6 +51,8 @@ export interface DecoderLayerAttributes {
   index: number;
 }
 
+export type DecoderKeysAttributes = Omit<DecoderLayerAttributes, "nextNorm">;
+
 export interface DecoderStackAttributes {
   stack: DecoderStackParameters<unknown, unknown>;
   positions: Int32Array;
@@ -205,6 +207,10 @@ export function registerOps(device: Device): void {
         out.data,
       );
       return [sum.tensor, out.tensor];
+    });
+    register<DecoderKeysAttributes>("VoxDecoderKeys", ({ normed }, { layer, positions, segments, index }) => {
+      fused.decoderKeys(device.read(normed!), layer, positions, segments, index);
+      return [];
     });
     register<DecoderStackAttributes>("VoxDecoderStack", ({ x }, { stack, positions, segments }) =>
       sameShape(x!, (out) => fused.decoderStack!(device.read(x!), stack, positions, segments, out)),

@@ -120,6 +120,23 @@ export interface NativeAddon {
     sum: Float32Array,
     out: Float32Array,
   ): void;
+  /** What `decoderLayer` leaves in the caches, and nothing else. */
+  decoderKeys(
+    normed: Float32Array,
+    weights: readonly WeightHandle[],
+    norms: readonly (Float32Array | null)[],
+    keys: readonly CacheArray[],
+    values: readonly CacheArray[],
+    segments: Int32Array,
+    positions: Int32Array,
+    heads: number,
+    kvHeads: number,
+    headDim: number,
+    eps: number,
+    theta: number,
+    scale: number,
+    fast: boolean,
+  ): void;
   /**
    * `weights` and `norms`: those of `decoderLayer` for each layer, the norms after that of the first layer's input.
    * `caches`: each sequence's keys, values, keys, values… of all layers in one block; `values`: where the first values lie.

@@ -97,7 +97,11 @@ describe.each(["exact", "fast"] as const)("fused decoder layer, %s", (precision)
     );
     const layer = makeLayer(precision);
     atEveryLevel(addon!, () => {
-      const [one, other] = [makeSegments(counts, precision), makeSegments(counts, precision)];
+      const [one, other, filled] = [1, 2, 3].map(() => makeSegments(counts, precision)) as [
+        Segments,
+        Segments,
+        Segments,
+      ];
       const positions = Int32Array.from(
         one.flatMap(({ count, position }) => Array.from({ length: count }, (_, i) => position + i)),
       );
@@ -116,6 +120,8 @@ describe.each(["exact", "fast"] as const)("fused decoder layer, %s", (precision)
       );
       expect([sum, out]).toEqual(expected);
       expect(other.map(({ cache }) => cache.memory)).toEqual(one.map(({ cache }) => cache.memory));
+      createFusedKernels(addon!).decoderKeys(normed!, layer, positions, filled, LAYER);
+      expect(filled.map(({ cache }) => cache.memory)).toEqual(one.map(({ cache }) => cache.memory));
     });
   });
 });

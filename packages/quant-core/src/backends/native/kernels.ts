@@ -1,5 +1,11 @@
 import { BackendError, FormatError, UnsupportedError } from "../../errors.js";
-import type { Activation, AttentionSegment, FusedKernels, Kernels } from "../../ops/kernels.js";
+import type {
+  Activation,
+  AttentionSegment,
+  DecoderLayerParameters,
+  FusedKernels,
+  Kernels,
+} from "../../ops/kernels.js";
 import { GGML_TYPES, elementCount, weightByteLength, type GgmlType, type Weight } from "../../weight.js";
 import type { HostKvCache } from "../host-kv-cache.js";
 import type { NativeAddon, WeightHandle } from "./addon.js";
@@ -166,13 +172,13 @@ export function createFusedKernels(
 ): FusedKernels<Float32Array, NativeWeight, NativeKvCache> {
   return {
     decoderLayer(x, normed, layer, nextNorm, positions, segments, index, sum, out) {
-      const { query, key, value, output, gate, up, down, queryNorm, keyNorm, mlpNorm } = layer;
+      const { queryNorm, keyNorm, mlpNorm } = layer;
       const { keys, values, numbers } = cachesOf(segments, index);
       guarded(() =>
         addon.decoderLayer(
           x,
           normed,
-          [query, key, value, output, gate, up, down].map((weight) => weight.handle),
+          handlesOf(layer),
           [queryNorm, keyNorm, mlpNorm, nextNorm],
           keys,
           values,
@@ -190,8 +196,36 @@ export function createFusedKernels(
         ),
       );
     },
+    decoderKeys(normed, layer, positions, segments, index) {
+      const { queryNorm, keyNorm, mlpNorm } = layer;
+      const { keys, values, numbers } = cachesOf(segments, index);
+      guarded(() =>
+        addon.decoderKeys(
+          normed,
+          handlesOf(layer),
+          [queryNorm, keyNorm, mlpNorm, mlpNorm],
+          keys,
+          values,
+          numbers,
+          positions,
+          layer.heads,
+          layer.kvHeads,
+          layer.headDim,
+          layer.eps,
+          layer.theta,
+          layer.scale,
+          layer.precision === "fast",
+        ),
+      );
+    },
     decoderStack: (...call) => guarded(() => decoderStack(addon, ...call)),
   };
+}
+
+/** A layer's weights in the order in which the addon takes them. */
+function handlesOf(layer: DecoderLayerParameters<Float32Array, NativeWeight>): WeightHandle[] {
+  const { query, key, value, output, gate, up, down } = layer;
+  return [query, key, value, output, gate, up, down].map(({ handle }) => handle);
 }
 
 /** What the addon takes of segments: their caches' arrays of a layer, and start, count, position, capacity of each. */
