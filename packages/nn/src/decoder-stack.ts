@@ -147,6 +147,24 @@ export class DecoderStack {
     return normed;
   }
 
+  /**
+   * A decode step of the sequences' next rows: `step` where it is one op, else with the event loop's turns between the
+   * layers. `embeds` is consumed.
+   */
+  async decode(
+    embeds: Tensor2D,
+    sequences: readonly SequenceRows[],
+    pause: EventLoopBreak,
+  ): Promise<Tensor2D> {
+    if (this.#fused === null) return this.forward(embeds, sequences, pause);
+    try {
+      await pause.pass();
+      return this.#runtime.run(() => this.step(embeds, sequences));
+    } finally {
+      embeds.dispose();
+    }
+  }
+
   /** Row `rows[i]` of x `[n, hidden]` for each i. */
   pickRows(x: Tensor2D, rows: readonly number[]): Tensor2D {
     return this.#runtime.run(() =>

@@ -105,7 +105,7 @@ export async function generateGreedy(
           position: positions[i]!,
         }));
         const embeds = runtime.run(() => decoder.embedding.lookup(group.map((i) => next.get(i)!)));
-        const hidden = await decoder.forward(embeds, rows, pause);
+        const hidden = await decoder.decode(embeds, rows, pause);
         const ids = chooseToken(runtime, decoder, hidden, logits);
         hidden.dispose();
         group.forEach((i, at) => {

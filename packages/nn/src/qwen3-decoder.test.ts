@@ -202,6 +202,26 @@ describe("Qwen3Decoder and generateGreedy", () => {
     },
   );
 
+  it.each(["cpu", "auto"] as const)("decodes a step and consumes its input, backend %s", async (backend) => {
+    const device = new Runtime((await selectDevice(backend)).device, "exact");
+    const stack = await DecoderStack.load(device, sourceOf(randomWeights()), "model.", config);
+    const values = gaussian(2 * config.hiddenSize, 77, 1);
+    const embedsOf = () => device.run(() => tensor2d(values, [2, config.hiddenSize]));
+    const sequencesOf = () =>
+      [0, 1].map((start) => ({ cache: stack.createCache(1), start, count: 1, position: 0 }));
+    const forward = await stack.forward(embedsOf(), sequencesOf(), new EventLoopBreak());
+    const embeds = embedsOf();
+    const decoded = await stack.decode(embeds, sequencesOf(), new EventLoopBreak());
+    expect([...decoded.dataSync()]).toEqual([...forward.dataSync()]);
+    expect(embeds.isDisposed).toBe(true);
+    const aborted = embedsOf();
+    const pause = new EventLoopBreak(AbortSignal.abort(new Error("enough")));
+    await expect(stack.decode(aborted, sequencesOf(), pause)).rejects.toThrow("enough");
+    expect(aborted.isDisposed).toBe(true);
+    for (const tensor of [decoded, forward]) tensor.dispose();
+    device.dispose();
+  });
+
   it.each(["exact", "fast"] as const)(
     "gives the last rows of prompts as a pass of all rows does, on the fastest backend, %s",
     async (precision) => {

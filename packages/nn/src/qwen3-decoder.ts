@@ -95,6 +95,11 @@ export class Qwen3Decoder {
     return this.#stack.prefill(embeds, sequences, pause, trace && recogniserNames(trace));
   }
 
+  /** A decode step: hidden states of each sequence's next row. `embeds` is consumed. */
+  decode(embeds: Tensor2D, sequences: readonly SequenceRows[], pause: EventLoopBreak): Promise<Tensor2D> {
+    return this.#stack.decode(embeds, sequences, pause);
+  }
+
   /** Row `rows[i]` of x `[n, hidden]` for each i. */
   pickRows(x: Tensor2D, rows: readonly number[]): Tensor2D {
     return this.#stack.pickRows(x, rows);
