@@ -148,30 +148,16 @@ export class MelFrontEnd {
       const message = `mel spectrogram: ${samples.length} samples, at least ${this.minSamples} are needed`;
       throw new AudioError("too_short", message);
     }
-    const { mels, compression, normalize } = this.config;
+    const { mels, compression, normalize, hopLength, padding } = this.config;
     const frames = this.frameCount(samples.length);
     const data = new Float32Array(mels * frames);
     const signal =
       this.config.preEmphasis === undefined ? samples : emphasized(samples, this.config.preEmphasis);
-    const magnitude = this.config.spectrum === "magnitude";
-    const power = this.#power;
     let highest = -Infinity;
     for (let t = 0; t < frames; t++) {
-      this.#loadFrame(signal, t * this.config.hopLength - this.config.padding.samples);
-      this.#fft.powerSpectrum(this.#frame, power);
-      if (magnitude) for (let k = 0; k < power.length; k++) power[k] = sqrt(power[k]! + 1e-9);
-      for (let m = 0; m < mels; m++) {
-        const { first, weights } = this.#filters[m]!;
-        let energy = 0;
-        for (let k = 0; k < weights.length; k++) energy += weights[k]! * power[first + k]!;
-        let value: number;
-        if (compression === "whisper") {
-          value = log10(max(energy, 1e-10));
-          if (value > highest) highest = value;
-        } else if (compression.log === "add") value = log(energy + compression.floor);
-        else value = log(max(energy, compression.floor));
-        data[m * frames + t] = value;
-      }
+      this.#loadFrame(signal, t * hopLength - padding.samples);
+      this.#fft.powerSpectrum(this.#frame, this.#power);
+      highest = max(highest, this.#storeFrame(data, t, frames));
     }
     if (compression === "whisper") {
       const floor = highest - 8;
@@ -180,6 +166,29 @@ export class MelFrontEnd {
     if (normalize === "per-band")
       for (let m = 0; m < mels; m++) normalizeRow(data.subarray(m * frames, (m + 1) * frames));
     return { data, mels, frames };
+  }
+
+  /**
+   * Bands of the power spectrum to column `t` of `data` `[mels, frames]`; returns the largest. A method of its own, so that
+   * it is compiled after some frames: a loop inside `compute` allocates every number of the first clip.
+   */
+  #storeFrame(data: Float32Array, t: number, frames: number): number {
+    const { compression, spectrum } = this.config;
+    const power = this.#power;
+    if (spectrum === "magnitude") for (let k = 0; k < power.length; k++) power[k] = sqrt(power[k]! + 1e-9);
+    let highest = -Infinity;
+    for (let m = 0; m < this.#filters.length; m++) {
+      const { first, weights } = this.#filters[m]!;
+      let energy = 0;
+      for (let k = 0; k < weights.length; k++) energy += weights[k]! * power[first + k]!;
+      let value: number;
+      if (compression === "whisper") value = log10(max(energy, 1e-10));
+      else if (compression.log === "add") value = log(energy + compression.floor);
+      else value = log(max(energy, compression.floor));
+      if (value > highest) highest = value;
+      data[m * frames + t] = value;
+    }
+    return highest;
   }
 
   /** The windowed frame that begins at `start`, which may lie before the signal. */
