@@ -11,8 +11,7 @@ import { ADDRESS_SPACE, WasmMemory, type WasmArray } from "./memory.js";
 import { instantiateKernels, type KernelModule } from "./module.js";
 import { shareWork } from "./parallel.js";
 import { RopeTables } from "./rope-table.js";
-import { isShared } from "./shared-memory.js";
-import { ThreadPool, wantedThreads } from "./thread-pool.js";
+import { startThreads } from "./thread-pool.js";
 import { copyWeight, type WasmWeight } from "./weights.js";
 
 export type WasmDevice = Device<WasmArray, WasmWeight, WasmKvCache>;
@@ -41,9 +40,8 @@ export async function makeWasmDevice(backend: BackendWasm): Promise<WasmDevice> 
   const memory = new WasmMemory(backend);
   const instantiated = await instantiateKernels(memory.memory);
   const alone = instantiated.instance.exports as unknown as KernelModule;
-  const module = isShared(memory.memory)
-    ? shareWork(alone, new ThreadPool(instantiated, memory, wantedThreads()))
-    : alone;
+  const threads = startThreads(instantiated, memory);
+  const module = threads === null ? alone : shareWork(alone, threads);
   const attention = new AttentionKernels(module, memory);
   return {
     name: WASM_BACKEND,

@@ -76,7 +76,7 @@ test("the workers take calls, and are put aside and used again", async () => {
     const seen = new Set<number>();
     for (let round = 0; round < 2000 && seen.size < pool.threads; round++) {
       memory.bytes(tables, (1 + WORKERS) * bytes).fill(0);
-      pool.run("fillHalfTable", 12, { index: 0, bytes }, (_, into, at) => (into[at] = tables));
+      pool.run("fillHalfTable", 12, { index: 0, bytes }, true, (_, into, at) => (into[at] = tables));
       for (let thread = 0; thread <= WORKERS; thread++) {
         if (memory.floats(tables + thread * bytes, 65536)[1] !== 0) seen.add(thread);
       }
@@ -97,7 +97,7 @@ test("the workers take calls, and are put aside and used again", async () => {
 test("a kernel that fails on any thread is an error, and the pool goes on", () => {
   const beyond = 2 ** 32 - 64;
   const fill = (_: number, into: Float64Array, at: number) => into.set([beyond, beyond, 4, beyond], at);
-  expect(() => pool.run("add", 12, null, fill)).toThrow(/kernel add failed on one of 3 threads/);
+  expect(() => pool.run("add", 12, null, true, fill)).toThrow(/kernel add failed on one of 3 threads/);
   const x = put(gauss(50_000));
   expectSame((kernels) => kernels.silu(x, 50_000, out));
 });

@@ -30,6 +30,8 @@ interface Cut {
   readonly offset?: number;
   readonly strides?: readonly Stride[];
   readonly scratch?: { readonly index: number; readonly bytes: number };
+  /** Whether the results take the place of an input. */
+  readonly inPlace?: boolean;
 }
 
 /**
@@ -43,14 +45,15 @@ export function shareWork(alone: KernelModule, pool: ThreadPool): KernelModule {
     parameters: readonly number[],
     how: Cut,
   ): void {
-    const { units, least, multiple = 1, count, first, offset, strides = [], scratch = null } = how;
+    const { units, least, multiple = 1, count, first, offset, strides = [] } = how;
+    const { scratch = null, inPlace = false } = how;
     const wanted = max(least, units / min(pool.threads * CALLS_PER_THREAD, MAX_CALLS));
     const part = ceil(wanted / multiple) * multiple;
     if (pool.threads === 1 || part >= units) {
       (alone[kernel] as (...all: readonly number[]) => void)(...parameters);
       return;
     }
-    pool.run(kernel, ceil(units / part), scratch, (call, into, at) => {
+    pool.run(kernel, ceil(units / part), scratch, !inPlace, (call, into, at) => {
       const start = call * part;
       for (let i = 0; i < parameters.length; i++) into[at + i] = parameters[i]!;
       into[at + count] = first === undefined ? min(part, units - start) : min(start + part, units);
@@ -186,10 +189,10 @@ export function shareWork(alone: KernelModule, pool: ThreadPool): KernelModule {
         scratch: { index: 8, bytes: alone.attentionScratch(rows) },
       });
     },
-    add: (...all) => cut("add", all, elements(all[2], [0, 1, 3], 2)),
-    siluMultiply: (...all) => cut("siluMultiply", all, elements(all[2], [0, 1, 3], 2)),
-    silu: (...all) => cut("silu", all, elements(all[1], [0, 2], 1)),
-    gelu: (...all) => cut("gelu", all, elements(all[1], [0, 2], 1)),
+    add: (...all) => cut("add", all, elements(all, [0, 1, 3], 2)),
+    siluMultiply: (...all) => cut("siluMultiply", all, elements(all, [0, 1, 3], 2)),
+    silu: (...all) => cut("silu", all, elements(all, [0, 2], 1)),
+    gelu: (...all) => cut("gelu", all, elements(all, [0, 2], 1)),
     rmsNorm: (...all) => cut("rmsNorm", all, rowsOf(all[5], all[4], [0, 1, 6, 7], 5)),
     layerNorm: (...all) => cut("layerNorm", all, rowsOf(all[6], all[5], [0, 1, 7, 8], 6)),
     headNormRope(...all) {
@@ -224,14 +227,19 @@ function rowBytes(type: number, columns: number): number {
   return (columns / block) * bytes;
 }
 
-/** Of `n` elements; a part has whole vectors, so that every element is computed as in the whole. */
-function elements(n: number, pointers: readonly number[], count: number): Cut {
+/**
+ * Of the elements at the pointers, the last of which is the output's; a part has whole vectors, so that every element
+ * is computed as in the whole.
+ */
+function elements(parameters: readonly number[], pointers: readonly number[], count: number): Cut {
+  const out = pointers.at(-1)!;
   return {
-    units: n,
+    units: parameters[count]!,
     least: LEAST_ELEMENTS,
     multiple: 4,
     count,
     strides: pointers.map((at) => [at, 4] as const),
+    inPlace: pointers.some((at) => at !== out && parameters[at] === parameters[out]),
   };
 }
 

@@ -1,6 +1,7 @@
 import { findBackend } from "@tensorflow/tfjs-core";
 import type { BackendWasm } from "@tensorflow/tfjs-backend-wasm";
 import { describeBackend } from "../describe.js";
+import { setThreads } from "../select.js";
 import { createReferenceKernels } from "../reference/device.js";
 import { createWasmDevice } from "./device.js";
 import { WasmMemory } from "./memory.js";
@@ -28,4 +29,10 @@ test("without shared memory the kernels run on one thread and plain memory", asy
     device.kernels.linear(device.uploadVector(x), rows, [prepared], [null], [out], "exact");
     expect(relativeError(memory.floats(out.pointer, out.length).slice(), expected)).toBeLessThan(1e-5);
   }
+});
+
+test("kernels that have begun on plain memory stay on one thread, which is said", () => {
+  Object.assign(globalThis, { SharedArrayBuffer });
+  setThreads(3);
+  expect(describeBackend("wasm").threads).toBe(1);
 });

@@ -1,15 +1,17 @@
 import { BackendError } from "../../errors.js";
 import { isNode, nodeBuiltin } from "../../platform.js";
-import { CALL_QUEUE_BYTES, CallQueue, type ScratchParameter } from "./call-queue.js";
+import { CALL_QUEUE_BYTES, CallQueue } from "./call-queue.js";
 import type { WasmMemory } from "./memory.js";
-import type { InstantiatedKernels, KernelModule } from "./module.js";
-import { canShareMemory } from "./shared-memory.js";
+import type { InstantiatedKernels } from "./module.js";
+import { canShareMemory, isShared } from "./shared-memory.js";
 import type { ThreadStart } from "./thread.js";
 
 /** Without a wish: decoding is bound by memory, which more threads than this do not make faster. */
 const MOST_BY_DEFAULT = 8;
 
 const pools = new Set<ThreadPool>();
+/** Whether there are kernels that have no pool. */
+let alone = false;
 let wished: number | null = null;
 
 /** Threads of all pools, the caller's included. */
@@ -20,9 +22,21 @@ export function setWasmThreads(count: number): void {
 
 /** Threads that the kernels work with, the caller's included; before the first device, those that they will have. */
 export function wasmThreads(): number {
-  let most = 0;
+  if (pools.size === 0) return alone ? 1 : wantedThreads();
+  let most = 1;
   for (const pool of pools) most = Math.max(most, pool.working);
-  return most === 0 ? wantedThreads() : most;
+  return most;
+}
+
+/**
+ * The threads of kernels, null where they have the caller's alone: their memory cannot be shared, also because an
+ * application may have started the TensorFlow.js backend before, in its own way.
+ * @throws BackendError when memory is out
+ */
+export function startThreads(kernels: InstantiatedKernels, memory: WasmMemory): ThreadPool | null {
+  if (isShared(memory.memory)) return new ThreadPool(kernels, memory, wantedThreads());
+  alone = true;
+  return null;
 }
 
 /** What was asked for, else one per core up to 8; 1 where memory cannot be shared. */
@@ -33,17 +47,25 @@ export function wantedThreads(): number {
   return Math.max(1, Math.min(cores, MOST_BY_DEFAULT));
 }
 
+/** A worker of a pool. */
+interface PoolWorker {
+  /** Whether it could not start, or has ended since. */
+  failed: boolean;
+  /** At once, in the middle of whatever it does. */
+  end(): void;
+}
+
 /**
  * Workers that share this thread's memory and kernels. Nothing waits for a worker to start: calls are taken by the
- * threads that are there, and this thread is always one of them. Workers live as long as the page or process.
+ * threads that are there, and this thread is always one of them. Workers live as long as the page or process; one that
+ * ends before, or does not end its call, is gone on without.
  */
 export class ThreadPool {
   readonly #kernels: InstantiatedKernels;
   readonly #memory: WebAssembly.Memory;
   readonly #queueAt: number;
   readonly #queue: CallQueue;
-  /** Per worker whether it could not start or has failed since. */
-  readonly #failed: boolean[] = [];
+  readonly #workers: PoolWorker[] = [];
 
   /** @throws BackendError when memory is out */
   constructor(kernels: InstantiatedKernels, memory: WasmMemory, threads: number) {
@@ -51,7 +73,11 @@ export class ThreadPool {
     this.#memory = memory.memory;
     this.#queueAt = memory.allocate(CALL_QUEUE_BYTES, "queue of the WASM threads");
     memory.bytes(this.#queueAt, CALL_QUEUE_BYTES).fill(0);
-    this.#queue = new CallQueue(this.#memory, this.#queueAt, kernels.instance.exports);
+    this.#queue = new CallQueue(this.#memory, this.#queueAt, kernels.instance.exports, (thread) => {
+      const worker = this.#workers[thread - 1]!;
+      worker.failed = true;
+      worker.end();
+    });
     this.resize(threads);
     pools.add(this);
   }
@@ -63,7 +89,7 @@ export class ThreadPool {
 
   /** As `threads`, without workers that failed. */
   get working(): number {
-    const failed = this.#failed.slice(0, this.threads - 1).filter(Boolean);
+    const failed = this.#workers.slice(0, this.threads - 1).filter((worker) => worker.failed);
     return this.threads - failed.length;
   }
 
@@ -74,25 +100,18 @@ export class ThreadPool {
 
   /** More workers are started; those that are too many sleep, as ending one could lose a call that it has taken. */
   resize(threads: number): void {
-    for (let worker = this.#failed.length; worker < threads - 1; worker++) {
-      this.#failed.push(false);
+    for (let thread = this.#workers.length + 1; thread < threads; thread++) {
       const { module } = this.#kernels;
-      const start = { module, memory: this.#memory, queue: this.#queueAt, thread: worker + 1 };
-      startWorker(start, () => (this.#failed[worker] = true));
+      this.#workers.push(startWorker({ module, memory: this.#memory, queue: this.#queueAt, thread }));
     }
     this.#queue.threads = threads;
   }
 
   /** See `CallQueue.run`. @throws BackendError if a call did not come to its end */
-  run(
-    kernel: keyof KernelModule,
-    calls: number,
-    scratch: ScratchParameter | null,
-    fill: (call: number, parameters: Float64Array, at: number) => void,
-  ): void {
-    if (this.#queue.run(kernel, calls, scratch, fill)) return;
+  run(...call: Parameters<CallQueue["run"]>): void {
+    if (this.#queue.run(...call)) return;
     throw new BackendError(
-      `the WASM kernel ${kernel} failed on one of ${this.threads} threads; load the model again`,
+      `the WASM kernel ${call[0]} failed on one of ${this.threads} threads; load the model again`,
     );
   }
 }
@@ -102,22 +121,28 @@ export class ThreadPool {
  * compiled script from the sources and from dist alike; `new Worker(new URL(…, import.meta.url))`, written out, is what
  * bundlers recognise as a worker.
  */
-function startWorker(start: ThreadStart, onFailure: () => void): void {
-  if (isNode) {
-    const { Worker } = nodeBuiltin("node:worker_threads");
-    const script = new URL("../../../dist/backends/wasm/thread.js", import.meta.url);
-    const worker = new Worker(script, { workerData: start });
-    worker.on("error", onFailure);
-    worker.unref(); // it does not keep the process alive
-    return;
-  }
+function startWorker(start: ThreadStart): PoolWorker {
+  const started: PoolWorker = { failed: false, end: () => undefined };
+  const onEnd = (): void => void (started.failed = true);
   try {
-    const worker = new Worker(new URL("../../../dist/backends/wasm/thread.js", import.meta.url), {
-      type: "module",
-    });
-    worker.addEventListener("error", onFailure);
-    worker.postMessage(start);
+    if (isNode) {
+      const { Worker } = nodeBuiltin("node:worker_threads");
+      const script = new URL("../../../dist/backends/wasm/thread.js", import.meta.url);
+      const worker = new Worker(script, { workerData: start });
+      worker.on("error", onEnd);
+      worker.on("exit", onEnd);
+      worker.unref(); // it does not keep the process alive
+      started.end = () => void worker.terminate();
+    } else {
+      const worker = new Worker(new URL("../../../dist/backends/wasm/thread.js", import.meta.url), {
+        type: "module",
+      });
+      worker.addEventListener("error", onEnd);
+      worker.postMessage(start);
+      started.end = () => worker.terminate();
+    }
   } catch {
-    onFailure(); // a page's security policy may forbid the script
+    onEnd(); // a page's security policy or Node's permissions may forbid workers
   }
+  return started;
 }
