@@ -15,6 +15,14 @@ const LAST_WORD = /([\p{L}\p{M}]+(?:-[\p{L}\p{M}]+)*)[ \t\u00a0]*[-−–+±~"«
 const NEXT_WORD = /[ \t\u00a0]{0,4}(\p{L}[\p{L}\p{M}]{0,40})/uy;
 const GOES_ON = /[ \t\u00a0]{0,2}[\p{Ll},;:)]/uy;
 const NEXT_SENTENCE = /(?:["»”')\]]|\s){1,4}\p{Lu}/uy;
+const OPENING_REACH = 80;
+/** Russian words that say when, from a sentence's beginning to the dot of г. or в. */
+const OPENING = new RegExp(
+  '[.!?…\\n]\\s{0,4}["«(]{0,2}(?:Во?|Ко?|Со?|До|По|На|От|После|Около|Перед|Весной|Летом|Осенью|Зимой)[ \\u00a0]' +
+    "(?:(?:\\d{1,2}|(?:янв|фев|март|апр|ма[йяе]|июн|июл|авг|сент|окт|ноя|дек|начал|середин|конц|половин|перв|втор|рубеж)\\p{L}{0,9})[ \\u00a0]){0,3}" +
+    "(?:\\d{1,4}|[IVXLCDM]{1,9})(?:[-–—](?:\\d{1,4}|[IVXLCDM]{1,9}|\\p{Ll}{1,2}))?[ \\u00a0]?(?:гг?|вв?)$",
+  "u",
+);
 
 /** The word before `index` in lower case, "" where there is none or punctuation is between. A sign is no punctuation. */
 export function wordBefore(text: string, index: number): string {
@@ -35,10 +43,17 @@ export function wordAfter(text: string, index: number): string {
   return NEXT_WORD.exec(text)?.[1] ?? "";
 }
 
+/** Whether a sentence has but said when, so that the dot at `dot` cannot end it: В 1812 г. Наполеон … */
+export function isOpening(text: string, dot: number): boolean {
+  const from = Math.max(0, dot - OPENING_REACH);
+  return OPENING.test((from === 0 ? "\n" : "") + text.slice(from, dot));
+}
+
 /** "." where an abbreviation's dot also ends a sentence inside the text: a capital letter follows. Else "". */
 export function sentenceStop(match: RegExpExecArray): string {
-  if (!match[0].endsWith(".")) return "";
-  NEXT_SENTENCE.lastIndex = match.index + match[0].length;
+  const end = match.index + match[0].length;
+  if (!match[0].endsWith(".") || isOpening(match.input, end - 1)) return "";
+  NEXT_SENTENCE.lastIndex = end;
   return NEXT_SENTENCE.test(match.input) ? "." : "";
 }
 

@@ -99,7 +99,7 @@ function dictionaryRule({ match, say }: DictionaryEntry): Rule {
   const pattern =
     typeof match === "string"
       ? new RegExp(
-          `(?<![\\p{L}\\p{N}])${match.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&")}(?![\\p{L}\\p{N}])`,
+          `(?<![\\p{L}\\p{N}])${match.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&")}(?![\\p{L}\\p{N}])`,
           "iuy",
         )
       : new RegExp(match.source, `${match.flags.replace(/[gy]/g, "")}y`);

@@ -28,6 +28,11 @@ test("what keeps a sentence together", () => {
     "«Да!» — сказал он.",
     "See https://example.com/a.b?c=1 or version 1.2.3 now.",
     "1. First point",
+    "On Jan. 5 and Sept. 3rd.",
+    "В 1812 г. Наполеон вошёл в г. Москву.",
+    "К концу XIX в. Англия росла.",
+    "С 5 мая 1990 г. Иванов здесь.",
+    "Долг — 3 млрд долл. США, ок. 5 % ВВП.",
   ]) {
     expect(texts(text)).toEqual([text]);
   }
@@ -37,6 +42,14 @@ test("what keeps a sentence together", () => {
     "Потом и т. д.",
     "Конец.",
   ]);
+  for (const two of [
+    "Положите 200 г. Масло растопите.",
+    "В Туле родился в 1990 г. Потом уехал.",
+    "Стоит 5 долл. Потом ушёл.",
+    "He left in Jan. Then he came.",
+  ]) {
+    expect([two, texts(two).length]).toEqual([two, 2]);
+  }
   expect(texts("He (said one. Two without an end. Three.")).toHaveLength(3);
 });
 

@@ -1,3 +1,4 @@
+import { isOpening } from "./context.js";
 import { isSpeakable } from "./speakable.js";
 
 export interface SplitOptions {
@@ -31,13 +32,13 @@ const BRACKET_REACH = 200;
 
 /** Abbreviations before a name: a capital letter after their dot starts no sentence. */
 const BEFORE_NAME = new Set(
-  "mr mrs ms dr prof st mt gen col capt lt sgt gov sen rep rev hon vs messrs mme mlle hr fr dott sig sra srta г ул просп пр пер пл наб бул обл о оз р д им проф акад доц тов см ср гр e.g i.e т.е т.к т.н".split(
+  "mr mrs ms dr prof st mt gen col capt lt sgt gov sen rep rev hon vs messrs mme mlle hr fr dott sig sra srta г ул просп пр пер пл наб бул обл о оз р д м им проф акад доц тов см ср гр e.g i.e т.е т.к т.н".split(
     " ",
   ),
 );
 /** Abbreviations before a number. */
 const BEFORE_NUMBER = new Set(
-  "no nos nr fig vol ch sec p pp art apt approx ca рис табл гл п пп ст т д кв корп стр стр см тел вып".split(
+  "no nos nr fig vol ch sec p pp art apt approx ca jan feb mar apr jun jul aug sep sept oct nov dec рис табл гл п пп ст т д кв корп стр см тел вып ок".split(
     " ",
   ),
 );
@@ -129,10 +130,12 @@ function isAbbreviation(text: string, dot: number, sentence: number, following: 
   if (/^\s*\d{1,3}$/u.test(head)) return true; // the number of a list's item
   const written = LAST_WORD.exec(head)?.[0];
   if (written === undefined) return false;
+  if (isOpening(text, dot)) return true;
   const word = written.toLowerCase().replace(/[ \u00a0]/g, "");
   const afterNumber = /\d[ \u00a0]?$/u.test(head.slice(0, head.length - written.length));
   if (/^\p{Nd}/u.test(following)) return BEFORE_NUMBER.has(word) || BEFORE_NAME.has(word);
-  if (afterNumber) return false; // в 1990 г. Потом …
+  if (word === "долл") return following.startsWith("США");
+  if (afterNumber) return false; // это было в 1990 г. Потом …
   const initial = /^(?:\p{Lu}\.[ \u00a0]?)?\p{Lu}$/u.test(written) && written !== "I";
   return initial || BEFORE_NAME.has(word);
 }

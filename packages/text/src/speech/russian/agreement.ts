@@ -11,7 +11,6 @@ const GOVERNS: Readonly<Record<string, string>> = {
   изо: "g",
   без: "g",
   около: "g",
-  ок: "g",
   более: "g",
   менее: "g",
   больше: "g",
@@ -59,8 +58,11 @@ const GOVERNS: Readonly<Record<string, string>> = {
   при: "p",
 };
 
+const ABOUT = /(?<!\p{L})ок\.[ \u00a0]{0,2}$/iu;
+
 /** The cases that the word before `index` governs ("gi" for с), "" where it governs none. */
 export function governedCases(text: string, index: number): string {
+  if (ABOUT.test(text.slice(Math.max(0, index - 6), index))) return "g";
   return GOVERNS[wordBefore(text, index)] ?? "";
 }
 

@@ -68,6 +68,13 @@ const YEARS_FORMS: Readonly<Record<string, Case>> = {
   годах: "p",
 };
 
+const DECADE_FORMS: Readonly<Record<string, Case>> = { е: "n", м: "d", ми: "i" };
+
+/** With ordinals, where лет goes with cardinals. */
+function yearsWord(kase: Case): string {
+  return kase === "g" ? "годов" : YEAR.plural[kase];
+}
+
 function whole(n: string): WrittenNumber {
   return { integer: BigInt(n), fraction: "", padded: false, digits: n };
 }
@@ -143,7 +150,19 @@ export const RUSSIAN_DATES: readonly Rule[] = [
       const kase = YEARS_FORMS[match[3] ?? ""] ?? (cases === "ap" ? "p" : ((cases[0] ?? "n") as Case));
       const years = `${ordinal(first, kase)} — ${ordinal(last, kase)}`;
       if (match[3] === undefined) return years;
-      return `${years} ${kase === "g" ? "годов" : YEAR.plural[kase]}`;
+      return `${years} ${yearsWord(kase)}${sentenceStop(match)}`;
+    },
+  },
+  {
+    // в 1990-х гг.
+    kind: "date",
+    starts: "digit",
+    pattern: new RegExp(`(\\d{1,3}0)-(е|х|м|ми)${BLANK}{0,2}гг\\.`, "uy"),
+    say(match) {
+      const [, decade = "", ending = ""] = match;
+      const place = governedCases(match.input, match.index) === "ap";
+      const kase = ending === "х" ? (place ? "p" : "g") : DECADE_FORMS[ending]!;
+      return `${ordinal(Number(decade), kase, "pl")} ${yearsWord(kase)}${sentenceStop(match)}`;
     },
   },
   {

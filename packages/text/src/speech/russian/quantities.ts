@@ -78,6 +78,7 @@ const DOTTED = new Set(
 );
 
 function stopAfter(match: RegExpExecArray, sign: string): string {
+  if (sign === "долл" && wordAfter(match.input, match.index + match[0].length) === "США") return "";
   return DOTTED.has(sign.replace(/\s/g, "")) ? sentenceStop(match) : ownStop(match);
 }
 
