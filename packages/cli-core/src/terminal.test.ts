@@ -48,6 +48,17 @@ test("a growing text shows its end on one line", () => {
   expect(screen.text.length).toBe(4 + 79);
 });
 
+test("wide characters take two columns of that line, accents none", () => {
+  const shown = (text: string): string => {
+    const screen = new Screen(true);
+    new Terminal(screen, new Screen(true)).partial(text);
+    return screen.text.slice(4);
+  };
+  expect(shown("今".repeat(100))).toBe("今".repeat(39));
+  expect(shown("😀한글カ，".repeat(20))).toBe("한글カ，" + "😀한글カ，".repeat(7));
+  expect(shown("e\u0301".repeat(100))).toHaveLength(2 * 79 + 1);
+});
+
 test("bytes wait for a reader that is behind, and give up when aborted", async () => {
   class Slow extends EventEmitter implements TextStream {
     readonly written: (string | Uint8Array)[] = [];

@@ -11,6 +11,23 @@ export function escapeControl(text: string): string {
   });
 }
 
+/** East Asian characters and emoji take two columns, at most: some of these blocks have narrow ones too. */
+const WIDE =
+  /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{20000}-\u{3fffd}]|\p{Emoji_Presentation}/u;
+const NO_WIDTH = /[\p{Mn}\p{Me}\p{Cf}]/u;
+
+/** As much of a line's end as a terminal shows in `columns`. */
+function endWithin(line: string, columns: number): string {
+  const characters = [...line];
+  let first = characters.length;
+  for (let width = 0; first > 0; first--) {
+    const character = characters[first - 1]!;
+    width += WIDE.test(character) ? 2 : NO_WIDTH.test(character) ? 0 : 1;
+    if (width > columns) break;
+  }
+  return characters.slice(first).join("");
+}
+
 export interface TextStream {
   /** False if the reader is behind; `drain` follows. */
   write(content: string | Uint8Array): unknown;
@@ -78,7 +95,7 @@ export class Terminal {
 
   /** Replaces the current line of a terminal by the end of a text that is still growing. */
   partial(text: string): void {
-    const line = escapeControl(text.replace(/\s+/g, " ")).slice(-Math.max(this.columns - 1, 1));
+    const line = endWithin(escapeControl(text.replace(/\s+/g, " ")), Math.max(this.columns - 1, 1));
     this.#stdout.write(`\r\u001b[K${line}`);
   }
 

@@ -75,7 +75,11 @@ function watch<T extends BenchTypes>(
   const child = spawn(file!, args, { stdio: ["ignore", "ignore", "pipe", "ipc"] });
   let pid = child.pid;
   const onAbort = (): void => {
-    if (pid !== undefined) process.kill(pid, "SIGKILL");
+    try {
+      if (pid !== undefined) process.kill(pid, "SIGKILL");
+    } catch {
+      // it has just ended by itself
+    }
     child.kill("SIGKILL");
   };
   signal.addEventListener("abort", onAbort, { once: true });

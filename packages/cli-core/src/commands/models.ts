@@ -5,7 +5,7 @@ import { ResourceError } from "@voxquant/quant-core";
 import type { Argv, CommandModule, InferredOptionTypes } from "yargs";
 import { CommandFailure } from "../exit.js";
 import { formatBytes } from "../format.js";
-import { CachedRepository, hubCacheFolder, hubToken, isOffline } from "../hub/cache.js";
+import { CachedRepository, hubCacheFolder, hubToken, isOffline, setting } from "../hub/cache.js";
 import { HubClient } from "../hub/client.js";
 import { downloadRepository } from "../hub/download.js";
 import { repositoryOf, type Repositories } from "../hub/repositories.js";
@@ -188,11 +188,14 @@ async function download(
     return;
   }
   const client = new HubClient({
-    endpoint: env["HF_ENDPOINT"] ?? "https://huggingface.co",
+    endpoint: setting(env, "HF_ENDPOINT") ?? "https://huggingface.co",
     token: hubToken(env),
     stallMs:
       1000 *
-      (numberOf(env["HF_HUB_DOWNLOAD_TIMEOUT"], "HF_HUB_DOWNLOAD_TIMEOUT", { min: 0.1, max: 3600 }) ?? 20),
+      (numberOf(setting(env, "HF_HUB_DOWNLOAD_TIMEOUT"), "HF_HUB_DOWNLOAD_TIMEOUT", {
+        min: 0.1,
+        max: 3600,
+      }) ?? 20),
   });
   terminal.info(`${repository} at ${given.revision} from ${client.endpoint}`);
   const progress = startProgress(terminal, basename(repository), "bytes");

@@ -7,19 +7,26 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** The Hub's clients all keep their files here, so what one of them fetched need not be fetched again. */
 export function hubCacheFolder(env: Environment): string {
-  return env["HF_HUB_CACHE"] ?? env["HUGGINGFACE_HUB_CACHE"] ?? join(hubHome(env), "hub");
+  return setting(env, "HF_HUB_CACHE") ?? setting(env, "HUGGINGFACE_HUB_CACHE") ?? join(hubHome(env), "hub");
 }
 
 function hubHome(env: Environment): string {
-  return env["HF_HOME"] ?? join(env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "huggingface");
+  const caches = setting(env, "XDG_CACHE_HOME") ?? join(homedir(), ".cache");
+  return setting(env, "HF_HOME") ?? join(caches, "huggingface");
+}
+
+/** A variable's value; an empty one is as good as none. */
+export function setting(env: Environment, name: string): string | undefined {
+  const value = env[name]?.trim() ?? "";
+  return value === "" ? undefined : value;
 }
 
 /** The user's token, if there is one: `HF_TOKEN`, else the file that the Hub's login command writes. */
 export function hubToken(env: Environment): string | null {
-  const given = env["HF_TOKEN"] ?? env["HUGGING_FACE_HUB_TOKEN"];
-  if (given !== undefined && given.trim() !== "") return given.trim();
+  const given = setting(env, "HF_TOKEN") ?? setting(env, "HUGGING_FACE_HUB_TOKEN");
+  if (given !== undefined) return given;
   if (isTrue(env["HF_HUB_DISABLE_IMPLICIT_TOKEN"])) return null;
-  const path = env["HF_TOKEN_PATH"] ?? join(hubHome(env), "token");
+  const path = setting(env, "HF_TOKEN_PATH") ?? join(hubHome(env), "token");
   const stored = existsSync(path) ? readFileSync(path, "utf8").trim() : "";
   return stored === "" ? null : stored;
 }

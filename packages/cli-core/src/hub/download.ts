@@ -77,7 +77,7 @@ export async function downloadRepository(given: DownloadOptions): Promise<Downlo
   const targets = described.map((file) => targetOf(file, options.output, cached));
   const missing: Target[] = [];
   for (const target of targets) {
-    if (!(await isThere(target, options.output !== undefined))) missing.push(target);
+    if (!(await isThere(target, options.output !== undefined, signal))) missing.push(target);
   }
   await checkSpace(missing, options.output ?? options.cache);
 
@@ -127,12 +127,12 @@ function targetOf(file: RemoteFile, output: string | undefined, cached: CachedRe
 }
 
 /** True if the whole file is there: by size in the cache, whose names are checksums; by checksum in a plain folder. */
-async function isThere(target: Target, verify: boolean): Promise<boolean> {
+async function isThere(target: Target, verify: boolean, signal: AbortSignal): Promise<boolean> {
   if ((await sizeOf(target.path)) === target.file.size) {
     if (!verify) return true;
     const hash = startHash(target.file);
     if (hash === null) return true;
-    await hashFile(hash, target.path);
+    await hashFile(hash, target.path, signal);
     if (hash.digest("hex") === target.file.etag) return true;
   }
   if (target.cachedBlob === null || (await sizeOf(target.cachedBlob)) !== target.file.size) return false;
@@ -216,7 +216,7 @@ async function appendRest(
       await handle.truncate(0);
       length = 0;
     }
-    if (length > 0 && hash !== null) await hashFile(hash, target.partial);
+    if (length > 0 && hash !== null) await hashFile(hash, target.partial, options.signal);
     onBytes(length, 0);
     if (length < file.size) {
       const restart = async (): Promise<void> => {
@@ -246,8 +246,12 @@ function startHash(file: RemoteFile): Hash | null {
   return null;
 }
 
-async function hashFile(hash: Hash, path: string): Promise<void> {
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer);
+/** @throws the signal's reason when aborted: a large file takes long */
+async function hashFile(hash: Hash, path: string, signal: AbortSignal): Promise<void> {
+  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) {
+    signal.throwIfAborted();
+    hash.update(chunk as Buffer);
+  }
 }
 
 /** Repeats what failed for a passing reason; an attempt that brought data does not count. */
