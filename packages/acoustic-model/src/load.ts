@@ -29,7 +29,7 @@ export interface LoadTtsOptions extends OpenTtsOptions {
    * `exact` for float ones, whose codes are then those of the official package.
    */
   readonly precision?: Precision | "auto";
-  /** Threads of the native backend, for all models of the process; default: one per core that it may use. */
+  /** Threads of the native and WASM kernels, for all models of the process; default: one per core, on WASM at most 8. */
   readonly threads?: number;
   /** Refuse to load what is estimated to take more; default: the memory of the machine or of its control group. */
   readonly memoryLimitBytes?: number;

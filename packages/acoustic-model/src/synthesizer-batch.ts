@@ -122,7 +122,7 @@ function assemble(
   const chunks: AudioChunk[] = [];
   const sentences: SynthesizedSentence[] = [];
   const warnings = [...request.warnings];
-  let frames = 0;
+  let [promptTokens, frames] = [0, 0];
   for (const { index, samples, spoken } of own) {
     chunks.push(...timeline.begin(index));
     for (const part of samples) chunks.push(timeline.add(index, part));
@@ -135,9 +135,10 @@ function assemble(
     }
     sentences.push(sentence);
     options.onSentence?.(sentence);
+    promptTokens += spoken!.promptTokens;
     frames += sentence.codes.length / groups;
   }
-  const timings = clock.read(frames);
+  const timings = clock.read({ promptTokens, frames });
   options.onFinish?.(timings);
   const { seed } = request;
   return {

@@ -17,11 +17,12 @@ export class SynthesisClock implements SpeechTimings {
     this.#firstAudioMs ??= performance.now() - this.#start;
   }
 
-  /** @param frames those of one request of several */
-  read(frames = this.frames): SynthesisTimings {
+  /** @param own counts of one request of several */
+  read(own?: Pick<SynthesisTimings, "promptTokens" | "frames">): SynthesisTimings {
     const { promptMs, talkerMs, predictorMs, codecMs } = this;
     const totalMs = performance.now() - this.#start;
     const firstAudioMs = this.#firstAudioMs ?? totalMs;
-    return { promptMs, firstAudioMs, talkerMs, predictorMs, codecMs, totalMs, frames };
+    const counts = own ?? { promptTokens: this.promptPositions, frames: this.frames };
+    return { promptMs, firstAudioMs, talkerMs, predictorMs, codecMs, totalMs, ...counts };
   }
 }

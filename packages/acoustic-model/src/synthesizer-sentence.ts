@@ -15,6 +15,8 @@ export interface SpeechParts {
 /** A sentence as it was generated, cut to what is speech. */
 export interface SpokenSentence {
   readonly stopReason: StopReason;
+  /** Positions of its prompt. */
+  readonly promptTokens: number;
   /** Time-major, `[frames · groups]`. */
   readonly codes: Int32Array;
 }
@@ -46,9 +48,9 @@ export function beginSentence(
 
 export async function endSentence(
   audio: SentenceAudio,
-  { stopReason, usefulFrames }: GeneratedSpeech,
+  { stopReason, promptPositions, usefulFrames }: GeneratedSpeech,
 ): Promise<SpokenSentence> {
-  return { stopReason, codes: await audio.finish(stopReason, usefulFrames) };
+  return { stopReason, promptTokens: promptPositions, codes: await audio.finish(stopReason, usefulFrames) };
 }
 
 const STOPPED: Record<Exclude<StopReason, "eos">, string> = {

@@ -187,18 +187,23 @@ describe("a text of several sentences", () => {
     const seen: SynthesizeProgress[] = [];
     const stages = new Set<string>();
     let finished = 0;
+    let promptRows = 0;
     await collect(
       model.synthesize("Yes. No.", {
         ...SEEDED,
         onProgress: (progress) => seen.push(progress),
-        onFinish: ({ totalMs, firstAudioMs, promptMs, talkerMs, predictorMs, codecMs, frames }) => {
+        onFinish: ({ totalMs, firstAudioMs, promptMs, talkerMs, predictorMs, codecMs, ...counts }) => {
           expect(firstAudioMs).toBeGreaterThan(0);
           expect(totalMs).toBeGreaterThan(firstAudioMs);
           expect(totalMs).toBeGreaterThan(promptMs + talkerMs + predictorMs + codecMs - 1);
-          expect(frames).toBeGreaterThan(0);
+          expect(counts.frames).toBeGreaterThan(0);
+          expect(counts.promptTokens).toBe(promptRows);
           finished++;
         },
-        trace: (name) => stages.add(name),
+        trace: (name, { shape }) => {
+          stages.add(name);
+          if (name.endsWith(".prompt_embeds")) promptRows += shape[0]!;
+        },
       }),
     );
     expect(seen.map(({ sentencesDone, sentencesTotal }) => [sentencesDone, sentencesTotal])).toEqual([

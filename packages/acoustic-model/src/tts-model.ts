@@ -157,6 +157,8 @@ export interface SynthesisTimings {
   readonly predictorMs: number;
   readonly codecMs: number;
   readonly totalMs: number;
+  /** Positions of the prompts of all sentences. */
+  readonly promptTokens: number;
   readonly frames: number;
 }
 

@@ -29,7 +29,7 @@ export interface LoadAsrOptions {
   readonly decoderWeights?: DecoderWeights;
   /** The decoder's GGUF; a relative path counts from the model folder. */
   readonly decoderGguf?: string;
-  /** Threads of the native backend, for all models of the process; default: one per core that it may use. */
+  /** Threads of the native and WASM kernels, for all models of the process; default: one per core, on WASM at most 8. */
   readonly threads?: number;
   readonly signal?: AbortSignal;
   /** Refuse to load what is estimated to take more; default: the memory of the machine or of its control group. */

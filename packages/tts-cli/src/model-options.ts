@@ -19,7 +19,7 @@ export const MODEL_OPTIONS = {
   }),
   "talker-gguf": text("GGUF file with the talker's weights, relative to the model folder"),
   backend: text("auto, native, wasm, cpu or tensorflow", { default: "auto" }),
-  threads: text("threads for the native backend (default: all cores)"),
+  threads: text("threads (default: all cores; on wasm at most 8)"),
   precision: text("fast, exact (float32 activations), or auto: exact for float weights", { default: "auto" }),
   "memory-limit": text("refuse a model that needs more, e.g. 4GB (default: what the machine has)"),
 } as const;

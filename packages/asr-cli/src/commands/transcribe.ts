@@ -47,7 +47,7 @@ const options = {
   }),
   "decoder-gguf": text("GGUF file with the decoder's weights, relative to the model folder"),
   backend: text("auto, native, wasm, cpu or tensorflow", { default: "auto" }),
-  threads: text("threads for the native backend (default: all cores)"),
+  threads: text("threads (default: all cores; on wasm at most 8)"),
   precision: text("fast, or exact (float32 activations)", { default: "fast" }),
   "memory-limit": text("refuse a model that needs more, e.g. 4GB (default: what the machine has)"),
   "segment-seconds": text("longest piece that recordings are cut into at pauses (default: 30)"),

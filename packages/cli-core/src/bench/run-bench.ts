@@ -27,7 +27,7 @@ export const BENCH_OPTIONS = {
     `safetensors, a .gguf file, or a type such as q8_0 that the model is quantized to first; ${MANY}`,
   ),
   backend: repeatable(`auto, native, wasm, cpu or tensorflow; ${MANY}`),
-  threads: repeatable(`threads of the native backend (default: all cores); ${MANY}`),
+  threads: repeatable(`threads (default: all cores; on wasm at most 8); ${MANY}`),
   precision: text("fast, or exact (float32 activations)", { default: "fast" }),
   qtype: repeatable(`type of the random weights of --synthetic (default: q8_0); ${MANY}`),
   runs: text("measured runs of each scenario", { default: "5" }),

@@ -25,7 +25,6 @@ export async function measure(job: TtsJob, onReady: () => void): Promise<Outcome
   const model = loaded.result;
   const { info } = model;
   const requests = await requestsOf(job, model);
-  const counted = await timed(() => countPromptTokens(model, requests));
   const warmup = await timed(() => speakTogether(model, requests.slice(0, job.batch), job.batch));
   const { result: speeches, metrics: clocks } = await underClocks(() =>
     job.batch === 1 ? speakEach(model, requests) : speakTogether(model, requests, job.batch),
@@ -47,9 +46,9 @@ export async function measure(job: TtsJob, onReady: () => void): Promise<Outcome
   const firstAudio = job.batch === 1 ? sum(({ firstAudioMs }) => firstAudioMs ?? 0) / speeches.length : null;
   const metrics: OwnMetrics<TtsBench> = {
     load_ms: loaded.ms,
-    warmup_ms: warmup.ms + counted.ms,
+    warmup_ms: warmup.ms,
     prompt_ms: stage("promptMs"),
-    prompt_tokens: counted.result,
+    prompt_tokens: sum(({ promptTokens }) => promptTokens),
     talker_ms: talker,
     talker_ms_per_frame: perFrame(talker),
     predictor_ms: predictor,
@@ -99,7 +98,8 @@ interface Measured {
   /** Of a text in a batch: that of the batch at its first text, 0 at the others. */
   readonly totalMs: number;
   readonly firstAudioMs: number | null;
-  /** As above, null at the others. */
+  readonly promptTokens: number;
+  /** As totalMs, null at the others. */
   readonly timings: SynthesisTimings | null;
 }
 
@@ -123,35 +123,13 @@ async function requestsOf({ workload, batch, seed }: TtsJob, { info }: TtsModel)
   return texts.map((text) => ({ text, ...options }));
 }
 
-/** Positions of all prompts: each text is begun once and given up after its first frame. */
-async function countPromptTokens(model: TtsModel, requests: readonly Request[]): Promise<number> {
-  const known = new Map<string, number>();
-  let total = 0;
-  for (const { text, ...options } of requests) {
-    let tokens = known.get(text) ?? 0;
-    if (tokens === 0) {
-      const speech = model.synthesize(text, {
-        ...options,
-        maxSeconds: 1.5 / model.info.frameRate,
-        trace: (name, { shape }) => {
-          if (/(^|\.)prompt_embeds$/.test(name)) tokens += shape[0]!;
-        },
-      });
-      for await (const chunk of speech) void chunk;
-      known.set(text, tokens);
-    }
-    total += tokens;
-  }
-  return total;
-}
-
 /** Streams one text after the other. */
 async function speakEach(model: TtsModel, requests: readonly Request[]): Promise<Measured[]> {
   const speeches: Measured[] = [];
   for (const { text, ...options } of requests) {
     const start = performance.now();
     let firstAudioMs: number | null = null;
-    let timings: SynthesisTimings | null = null;
+    let timings!: SynthesisTimings;
     const codes: number[] = [];
     let sentences = 0;
     const chunks: Float32Array[] = [];
@@ -168,7 +146,10 @@ async function speakEach(model: TtsModel, requests: readonly Request[]): Promise
       chunks.push(samples);
     }
     const totalMs = performance.now() - start;
-    speeches.push({ samples: joined(chunks), codes, sentences, totalMs, firstAudioMs, timings });
+    const { promptTokens } = timings;
+    speeches.push({
+      ...{ samples: joined(chunks), codes, sentences, totalMs, firstAudioMs, promptTokens, timings },
+    });
   }
   return speeches;
 }
@@ -190,6 +171,7 @@ async function speakTogether(
         sentences: sentences.length,
         totalMs: i === 0 ? ms : 0,
         firstAudioMs: null,
+        promptTokens: timings.promptTokens,
         timings: i === 0 ? timings : null,
       });
     });

@@ -44,7 +44,7 @@ const options = {
   seed: text("of the random draws of the free speech, the same for both", { default: "1" }),
   normalize: text("on or off: write out numbers, dates, units and abbreviations", { default: "on" }),
   backend: text("auto, native, wasm, cpu or tensorflow", { default: "auto" }),
-  threads: text("threads for the native backend (default: all cores)"),
+  threads: text("threads (default: all cores; on wasm at most 8)"),
   precision: text("of --against: fast, or exact (float32 activations)", { default: "fast" }),
   "model-precision": text("of --model: exact, or fast", { default: "exact" }),
   html: text("write a page with the tables, spectrograms and players to this file"),

@@ -115,7 +115,8 @@ export const TIMINGS: SynthesisTimings = {
   predictorMs: 4,
   codecMs: 5,
   totalMs: 6,
-  frames: 7,
+  promptTokens: 7,
+  frames: 8,
 };
 
 function chunkSamples(sentence: number, part: number, seed: number): Float32Array {
