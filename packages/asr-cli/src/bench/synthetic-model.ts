@@ -1,7 +1,6 @@
-import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { QWEN3_ASR_QUANTIZE_PROFILE } from "@voxquant/asr-model";
-import { writeRandomModel, type RandomModel, type RandomModelOptions } from "@voxquant/cli-core";
+import { keptRandomModel, type RandomModel, type RandomModelOptions } from "@voxquant/cli-core";
 import {
   EMBEDDED_FILE_PREFIX,
   fileTypeOf,
@@ -22,17 +21,14 @@ const TIED_HEAD = { head: "thinker.lm_head.weight", embedding: EMBEDDING };
  * @returns its path
  * @throws ConfigError for an unknown type, ResourceError if the file cannot be written
  */
-export async function syntheticModel(
+export function syntheticModel(
   name: SyntheticName,
   qtype: string,
   folder: string,
   options: RandomModelOptions,
 ): Promise<string> {
   const path = join(folder, `synthetic-${name}-${qtype.toLowerCase()}-${FORM}.gguf`);
-  if (existsSync(path)) return path;
-  mkdirSync(folder, { recursive: true });
-  await writeRandomModel(path, randomQwen3Asr(SYNTHETIC_SIZES[name], qtype), qtype, options);
-  return path;
+  return keptRandomModel(path, () => randomQwen3Asr(SYNTHETIC_SIZES[name], qtype), qtype, options);
 }
 
 /**

@@ -2,12 +2,10 @@ import { existsSync } from "node:fs";
 import {
   BENCH_OPTIONS,
   UsageError,
-  axesOf,
   expandGlob,
-  listOf,
   numberOf,
+  refuseOtherWorkload,
   repeatable,
-  resolveModel,
   runBench,
   text,
   type Session,
@@ -16,9 +14,8 @@ import type { Argv, CommandModule, InferredOptionTypes } from "yargs";
 import type { Workload } from "../bench/measurement.js";
 import { judgeTexts, readReferences } from "../bench/quality.js";
 import { ASR_REPORT } from "../bench/report.js";
-import { scenariosOfModel, syntheticName, syntheticScenarios, type AsrScenario } from "../bench/scenario.js";
+import { subjectsOf } from "../bench/subjects.js";
 import { LEAST_BATCHED_SECONDS } from "../bench/synthetic-clip.js";
-import { CATALOGUE } from "../catalogue.js";
 
 const options = {
   ...BENCH_OPTIONS,
@@ -57,7 +54,7 @@ async function bench(given: BenchArguments, session: Session): Promise<void> {
       child: new URL("../bench/child.js", import.meta.url),
       report: ASR_REPORT,
       judge: judgeTexts(references),
-      scenarios: () => scenariosOf(given, workload, session),
+      subjects: subjectsOf(workload),
     },
     session,
   );
@@ -68,13 +65,7 @@ const FOR_FILES = ["model", "weights", "audio", "reference", "language", "max-to
 const FOR_SYNTHETIC = ["qtype", "prefill-tokens", "context"] as const;
 
 async function workloadOf(given: BenchArguments): Promise<Workload> {
-  const refused = given.synthetic === undefined ? FOR_SYNTHETIC : FOR_FILES;
-  for (const name of refused) {
-    if (given[name] === undefined) continue;
-    throw new UsageError(
-      `--${name} ${given.synthetic === undefined ? "is for --synthetic" : "cannot be used with --synthetic"}`,
-    );
-  }
+  refuseOtherWorkload(given, FOR_FILES, FOR_SYNTHETIC);
   const count = (
     name: "prefill-tokens" | "decode-tokens" | "context" | "batch" | "max-tokens",
   ): number | null => numberOf(given[name], name, { min: 1, max: 65536, integer: true }) ?? null;
@@ -98,23 +89,4 @@ async function workloadOf(given: BenchArguments): Promise<Workload> {
     decodeTokens: count("decode-tokens")!,
     context: count("context"),
   };
-}
-
-async function scenariosOf(
-  given: BenchArguments,
-  workload: Workload,
-  session: Session,
-): Promise<AsrScenario[]> {
-  const axes = axesOf(given);
-  if (given.synthetic !== undefined) {
-    const name = syntheticName(given.synthetic);
-    return syntheticScenarios(name, listOf(given.qtype ?? ["q8_0"]), given.cache, axes, workload, session);
-  }
-  const weights = listOf(given.weights ?? []);
-  const scenarios: AsrScenario[] = [];
-  for (const model of given.model === undefined ? [undefined] : listOf(given.model)) {
-    const source = resolveModel(model, CATALOGUE, session.env);
-    scenarios.push(...(await scenariosOfModel(source, weights, given.cache, axes, workload, session)));
-  }
-  return scenarios;
 }

@@ -1,3 +1,5 @@
+import { existsSync, mkdirSync } from "node:fs";
+import { dirname } from "node:path";
 import {
   FileSink,
   GgufWriter,
@@ -83,6 +85,24 @@ export async function writeRandomModel(
     sink.abort();
     throw error;
   }
+}
+
+/**
+ * A file with a model of random weights, which is written where it is not there yet.
+ * @param path its name must tell what is written; a change of that needs another
+ * @returns the path
+ * @throws as writeRandomModel
+ */
+export async function keptRandomModel(
+  path: string,
+  make: () => RandomModel | Promise<RandomModel>,
+  qtype: string,
+  options: RandomModelOptions,
+): Promise<string> {
+  if (existsSync(path)) return path;
+  mkdirSync(dirname(path), { recursive: true });
+  await writeRandomModel(path, await make(), qtype, options);
+  return path;
 }
 
 /** Types and shapes of the file's tensors. @throws ConfigError for an unknown type */

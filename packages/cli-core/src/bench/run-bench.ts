@@ -1,21 +1,20 @@
-import { existsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { InferredOptionTypes } from "yargs";
 import { CommandFailure, UsageError } from "../exit.js";
-import { BACKENDS, choiceOf, flag, numberOf, repeatable, text } from "../options.js";
+import { flag, numberOf, repeatable, text } from "../options.js";
 import { checkWritable, writeOutput } from "../output.js";
 import type { Session } from "../session.js";
 import { compareRuns } from "./compare.js";
 import { formatHtml } from "./html.js";
 import { describeMachine } from "./machine.js";
 import { formatMarkdown } from "./markdown.js";
-import type { BenchTypes, Scenario } from "./measurement.js";
-import type { ScenarioAxes } from "./model-weights.js";
+import type { BenchTypes } from "./measurement.js";
 import { canCountEvents } from "./perf-counters.js";
 import type { Report } from "./report.js";
 import { formatResults, readResults, type BenchRun } from "./results-file.js";
 import { runRounds } from "./rounds.js";
+import { scenariosOf, type BenchSubjects } from "./scenarios.js";
 import { summarize, type Judge } from "./summary.js";
 
 const MANY = "may be given several times or as a list with commas";
@@ -44,13 +43,12 @@ export const BENCH_OPTIONS = {
 export type BenchArguments = InferredOptionTypes<typeof BENCH_OPTIONS>;
 
 /** A program's bench. */
-export interface Bench<T extends BenchTypes> {
+export interface Bench<T extends BenchTypes, Size extends string> {
   /** Module of the measuring process, which calls `answerJob`. */
   readonly child: URL;
   readonly report: Report<T>;
   readonly judge: Judge<T>;
-  /** Prepares what is measured; called when all else of the command line is known to be right. */
-  scenarios(): Promise<Scenario<T>[]>;
+  readonly subjects: BenchSubjects<T, Size>;
 }
 
 /**
@@ -58,9 +56,9 @@ export interface Bench<T extends BenchTypes> {
  * table or JSON.
  * @throws UsageError, ResourceError for results that exist already, CommandFailure if a scenario failed
  */
-export async function runBench<T extends BenchTypes>(
-  given: BenchArguments,
-  bench: Bench<T>,
+export async function runBench<T extends BenchTypes, Size extends string>(
+  given: BenchArguments & { readonly synthetic?: string | undefined },
+  bench: Bench<T, Size>,
   session: Session,
 ): Promise<void> {
   const { terminal } = session;
@@ -76,7 +74,8 @@ export async function runBench<T extends BenchTypes>(
   const machine = describeMachine();
   if (machine.noisy)
     terminal.warn(`the machine is busy (load ${machine.load_average.toFixed(2)}): the figures will be noisy`);
-  const scenarios = await bench.scenarios();
+  // Takes long where weights must be written first: all else of the command line is known to be right by now.
+  const scenarios = await scenariosOf(given, bench.subjects, session);
   const plan = { child: bench.child, runs, cold: given.cold, countEvents: canCountEvents() };
   const { measured, failures } = await runRounds(scenarios, plan, session);
 
@@ -92,22 +91,4 @@ export async function runBench<T extends BenchTypes>(
   );
   terminal.info(`written: ${outputs.join(", ")}`);
   if (failures > 0) throw new CommandFailure(`${failures} of ${scenarios.length} scenarios failed`);
-}
-
-/** The axes that the command line asks for. @throws UsageError */
-export function axesOf(given: BenchArguments): ScenarioAxes {
-  return {
-    backends: listOf(given.backend ?? ["auto"]).map((name) => choiceOf(name, "backend", BACKENDS)),
-    threads: (given.threads === undefined ? [undefined] : listOf(given.threads)).map(
-      (count) => numberOf(count, "threads", { min: 1, max: 256, integer: true }) ?? null,
-    ),
-    precision: choiceOf(given.precision, "precision", ["fast", "exact"] as const),
-  };
-}
-
-/** Values of a flag that may be lists with commas; a path that has one and exists stays whole. */
-export function listOf(values: readonly string[]): string[] {
-  return values
-    .flatMap((value) => (existsSync(value) ? [value] : value.split(",")))
-    .filter((value) => value !== "");
 }

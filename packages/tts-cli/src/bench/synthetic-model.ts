@@ -1,9 +1,8 @@
-import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { qwen3TtsQuantizeProfile } from "@voxquant/acoustic-model";
 import {
   byteLevelVocabulary,
-  writeRandomModel,
+  keptRandomModel,
   type RandomModel,
   type RandomModelOptions,
 } from "@voxquant/cli-core";
@@ -53,17 +52,14 @@ const CODEC_IDS = {
  * @returns its path
  * @throws ConfigError for an unknown type, ResourceError if the file cannot be written
  */
-export async function syntheticModel(
+export function syntheticModel(
   name: SyntheticName,
   qtype: string,
   folder: string,
   options: RandomModelOptions,
 ): Promise<string> {
   const path = join(folder, `synthetic-${name}-${qtype.toLowerCase()}-${FORM}.gguf`);
-  if (existsSync(path)) return path;
-  mkdirSync(folder, { recursive: true });
-  await writeRandomModel(path, await randomQwen3Tts(SYNTHETIC_SIZES[name], qtype), qtype, options);
-  return path;
+  return keptRandomModel(path, () => randomQwen3Tts(SYNTHETIC_SIZES[name], qtype), qtype, options);
 }
 
 /**

@@ -1,12 +1,11 @@
 import {
   BENCH_OPTIONS,
   UsageError,
-  axesOf,
   choiceOf,
   listOf,
   numberOf,
+  refuseOtherWorkload,
   repeatable,
-  resolveModel,
   runBench,
   text,
   type Session,
@@ -15,14 +14,7 @@ import type { Argv, CommandModule, InferredOptionTypes } from "yargs";
 import type { Workload } from "../bench/measurement.js";
 import { judgeSpeech } from "../bench/quality.js";
 import { TTS_REPORT } from "../bench/report.js";
-import {
-  scenariosOfModel,
-  syntheticName,
-  syntheticScenarios,
-  type TtsScenario,
-  type Work,
-} from "../bench/scenario.js";
-import { CATALOGUE } from "../catalogue.js";
+import { subjectsOf, type Work } from "../bench/subjects.js";
 import { linesOf } from "../text-lines.js";
 
 const options = {
@@ -70,7 +62,7 @@ async function bench(given: BenchArguments, session: Session): Promise<void> {
       child: new URL("../bench/child.js", import.meta.url),
       report: TTS_REPORT,
       judge: judgeSpeech,
-      scenarios: () => scenariosOf(given, work, session),
+      subjects: subjectsOf(work),
     },
     session,
   );
@@ -87,13 +79,7 @@ const FOR_SYNTHETIC = ["qtype", "text-tokens", "frames"] as const;
 const MAX_TEXT_TOKENS = 300;
 
 function workloadOf(given: BenchArguments): Workload {
-  const values = given as Readonly<Record<string, unknown>>;
-  for (const name of given.synthetic === undefined ? FOR_SYNTHETIC : FOR_TEXTS) {
-    if (values[name] === undefined) continue;
-    throw new UsageError(
-      `--${name} ${given.synthetic === undefined ? "is for --synthetic" : "cannot be used with --synthetic"}`,
-    );
-  }
+  refuseOtherWorkload(given, FOR_TEXTS, FOR_SYNTHETIC);
   if (given.synthetic !== undefined) {
     const count = (name: "text-tokens" | "frames", usual: number, max: number): number =>
       numberOf(given[name], name, { min: 1, max, integer: true }) ?? usual;
@@ -120,19 +106,4 @@ function workloadOf(given: BenchArguments): Workload {
     normalize: choiceOf(given.normalize, "normalize", ["on", "off"] as const) === "on",
     recognizer: given.recognizer ?? null,
   };
-}
-
-async function scenariosOf(given: BenchArguments, work: Work, session: Session): Promise<TtsScenario[]> {
-  const axes = axesOf(given);
-  if (given.synthetic !== undefined) {
-    const name = syntheticName(given.synthetic);
-    return syntheticScenarios(name, listOf(given.qtype ?? ["q8_0"]), given.cache, axes, work, session);
-  }
-  const weights = listOf(given.weights ?? []);
-  const scenarios: TtsScenario[] = [];
-  for (const model of given.model === undefined ? [undefined] : listOf(given.model)) {
-    const source = resolveModel(model, CATALOGUE, session.env);
-    scenarios.push(...(await scenariosOfModel(source, weights, given.cache, axes, work, session)));
-  }
-  return scenarios;
 }
