@@ -1,4 +1,4 @@
-import { cpSync, existsSync, mkdtempSync, rmSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -45,6 +45,31 @@ test.each([
     expect(check.problems[0]).toContain(name);
     expect(check.parts.find((part) => part.name === name)!.present).toBe(false);
   }
+});
+
+test("a tokenizer.json takes the place of the three files, as it does when the model is loaded", async () => {
+  const path = mkdtempSync(join(root, "model-"));
+  cpSync(MINI, path, { recursive: true });
+  const added = JSON.parse(readFileSync(join(path, "tokenizer_config.json"), "utf8")) as {
+    added_tokens_decoder: Record<string, { content: string }>;
+  };
+  const merges = readFileSync(join(path, "merges.txt"), "utf8").split("\n");
+  const tokenizer = {
+    model: {
+      type: "BPE",
+      vocab: JSON.parse(readFileSync(join(path, "vocab.json"), "utf8")) as object,
+      merges: merges.filter((line) => line !== "" && !line.startsWith("#version")),
+    },
+    added_tokens: Object.entries(added.added_tokens_decoder).map(([id, token]) => ({
+      id: Number(id),
+      ...token,
+    })),
+  };
+  writeFileSync(join(path, "tokenizer.json"), JSON.stringify(tokenizer));
+  for (const name of ["vocab.json", "merges.txt", "tokenizer_config.json"]) rmSync(join(path, name));
+  const check = await checkTtsModel(path);
+  expect(check).toMatchObject({ problems: [], synthesize: true });
+  expect(check.parts).toContainEqual({ name: "merges.txt", present: false, optional: true });
 });
 
 test("another family is named; nothing at the path", async () => {

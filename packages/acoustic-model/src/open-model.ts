@@ -7,8 +7,8 @@ import {
   layerCheckpoints,
   listGgufs,
   locateModel,
-  openCheckpoint,
   openModelFiles,
+  openTogether,
   parseJsonObject,
   resolveInFolder,
   ResourceError,
@@ -16,9 +16,10 @@ import {
   type DecoderWeights,
   type ModelFiles,
   type ModelSource,
+  type OpenCheckpoint,
   type OpenOptions,
 } from "@voxquant/quant-core";
-import { detectModelFamily, familyOfCheckpoint, type ModelFamily } from "@voxquant/nn";
+import { requireConfig, requireFamily, type ExpectedFamily } from "@voxquant/nn";
 import { CODEC_CONFIG_FILE, parseCodecConfig, type CodecConfig } from "./qwen3-tts/codec/config.js";
 import { CODEC_PREFIX, codecTensors, hasCodecTensors, type CodecTensor } from "./qwen3-tts/codec/weights.js";
 import { parseQwen3TtsConfig, type Qwen3TtsConfig } from "./qwen3-tts/config.js";
@@ -72,43 +73,20 @@ export async function openTtsModel(
   source: ModelSource,
   options: OpenTtsOptions = {},
 ): Promise<OpenedTtsModel> {
-  const opened: Checkpoint[] = [];
-  try {
-    const open = async (from: ModelSource): Promise<Checkpoint> => {
-      const checkpoint = await openCheckpoint(
-        from,
-        options.signal === undefined ? {} : { signal: options.signal },
-      );
-      opened.push(checkpoint);
-      return checkpoint;
-    };
+  const { signal } = options;
+  const { parts, ...together } = await openTogether({ ...(signal && { signal }) }, async (open) => {
     const place = await locateModel(source);
-    const parts =
+    const found =
       place.kind === "file"
         ? await openFile(place.source, place.folder, open, options)
         : await openFolder(place.folder, open, options);
-    const { location, files, folder, weights } = parts;
-    const config = await requireConfig(parts);
+    const { location, files, folder, weights } = found;
+    const config = await readConfig(found);
     const codecConfig = await readCodecConfig(files, config);
     const codec = hasCodecTensors(weights) ? weights : await openCodec(folder, location, open);
-    return {
-      location,
-      files,
-      config,
-      codecConfig,
-      weights,
-      codec,
-      verifyUnchanged: async () => {
-        for (const checkpoint of opened) await checkpoint.verifyUnchanged();
-      },
-      close: async () => {
-        for (const checkpoint of opened) await checkpoint.close();
-      },
-    };
-  } catch (error) {
-    for (const checkpoint of opened) await checkpoint.close();
-    throw error;
-  }
+    return { location, files, config, codecConfig, weights, codec };
+  });
+  return { ...parts, ...together };
 }
 
 /**
@@ -122,13 +100,7 @@ export async function openForQuantizing(
   scope: string,
   options: OpenOptions,
 ): Promise<Checkpoint> {
-  const opened: Checkpoint[] = [];
-  const open = async (from: ModelSource): Promise<Checkpoint> => {
-    const checkpoint = await openCheckpoint(from, options);
-    opened.push(checkpoint);
-    return checkpoint;
-  };
-  try {
+  const { parts } = await openTogether(options, async (open) => {
     const given = await open(input);
     if (scope !== "all" && (!scope.startsWith(CODEC_PREFIX) || hasCodecTensors(given))) return given;
     const { folder } = await locateModel(input);
@@ -136,15 +108,13 @@ export async function openForQuantizing(
     const { location } = given;
     const { weights } = scope === "all" ? await completed(given, files, folder, open) : { weights: given };
     if (hasCodecTensors(weights)) return weights;
-    const config = await requireConfig({ location, files, folder, weights });
+    const config = await readConfig({ location, files, folder, weights });
     const codecConfig = await readCodecConfig(files, config);
     const official = await openCodec(folder, location, open);
     const codec = await deriveCodec(official, codecConfig, config.speakerEncoder !== null);
     return layerCheckpoints(weights, { checkpoint: codec, folder: CODEC_FOLDER });
-  } catch (error) {
-    for (const checkpoint of opened) await checkpoint.close();
-    throw error;
-  }
+  });
+  return parts;
 }
 
 interface Parts {
@@ -155,12 +125,10 @@ interface Parts {
   readonly weights: Checkpoint;
 }
 
-type Open = (from: ModelSource) => Promise<Checkpoint>;
-
 async function openFile(
   source: ModelSource,
   folder: string | null,
-  open: Open,
+  open: OpenCheckpoint,
   options: OpenTtsOptions,
 ): Promise<Parts> {
   if (options.talkerGguf !== undefined || (options.talkerWeights ?? "auto") !== "auto") {
@@ -172,11 +140,11 @@ async function openFile(
   return completed(file, await openModelFiles(source, file), folder, open);
 }
 
-async function openFolder(folder: string, open: Open, options: OpenTtsOptions): Promise<Parts> {
+async function openFolder(folder: string, open: OpenCheckpoint, options: OpenTtsOptions): Promise<Parts> {
   const files = await openModelFiles(folder);
   // Before the weights: another family's folder may have none that could be opened.
   const config = parseJsonObject(await files.readText("config.json"));
-  if (config !== null) requireFamily(folder, config);
+  if (config !== null) requireFamily(folder, config, QWEN3_TTS);
   const choice = chooseGguf(
     {
       location: folder,
@@ -200,11 +168,11 @@ async function completed(
   file: Checkpoint,
   files: ModelFiles,
   folder: string | null,
-  open: Open,
+  open: OpenCheckpoint,
 ): Promise<Parts> {
   const { location } = file;
   const parts = { location, files, folder, weights: file };
-  const { speakerEncoder } = await requireConfig(parts);
+  const { speakerEncoder } = await readConfig(parts);
   const needed = [TALKER_MODEL_PREFIX, CODE_PREDICTOR_PREFIX];
   if (speakerEncoder !== null) needed.push(SPEAKER_ENCODER_PREFIX);
   const lacking = needed.filter((prefix) => !has(file, prefix));
@@ -224,41 +192,25 @@ function has(checkpoint: Checkpoint, prefix: string): boolean {
 }
 
 /** The config of a Qwen3-TTS checkpoint. @throws ConfigError for another family, ResourceError if there is none */
-async function requireConfig({ location, files, weights }: Parts): Promise<Qwen3TtsConfig> {
-  const configJson = await files.readText("config.json");
-  if (configJson === null) {
-    const found = familyOfCheckpoint(weights);
-    if (found !== null && found.family !== "qwen3-tts") throw new ConfigError(otherFamily(location, found));
-    throw new ResourceError(
-      `${location}: config.json is missing${weights.format === "gguf" ? " (neither in the file nor beside it)" : ""}; ` +
-        "fetch the whole model folder, or quantize it with --scope all into one file",
-    );
-  }
-  const config = parseJsonObject(configJson);
-  if (config !== null) requireFamily(location, config);
+async function readConfig({ location, files, weights }: Parts): Promise<Qwen3TtsConfig> {
+  const configJson = requireConfig(location, await files.readText("config.json"), weights, QWEN3_TTS);
   return parseQwen3TtsConfig(configJson, await files.readText("generation_config.json"), location);
 }
 
-/** @throws ConfigError for the config of another family's model, which it names with its command */
-export function requireFamily(location: string, config: Record<string, unknown>): void {
-  const found = detectModelFamily(config);
-  if (found?.family === "qwen3-tts") return;
-  if (found !== null) throw new ConfigError(otherFamily(location, found));
-  const type = JSON.stringify(config["model_type"]) ?? "no model_type";
-  throw new ConfigError(`${location}: config.json has ${type}; supported: "qwen3_tts" (Qwen3-TTS, 12 Hz)`);
-}
-
-/** Says what a checkpoint is instead, and what to do with it. */
-function otherFamily(location: string, found: ModelFamily): string {
-  const is = `${location} is a ${found.title} model`;
-  if (found.cli === "asr-cli") {
-    return `${is}, which transcribes and does not speak: use asr-cli transcribe AUDIO --model ${location}`;
-  }
-  if (found.family === "qwen3-tts-codec") {
-    return `${is}, the codec alone: give the Qwen3-TTS model folder that has it as ${CODEC_FOLDER}/`;
-  }
-  return `${is}; this version speaks with Qwen3-TTS models only`;
-}
+/** What this package runs; others are refused by their names. */
+export const QWEN3_TTS: ExpectedFamily = {
+  family: "qwen3-tts",
+  supported: '"qwen3_tts" (Qwen3-TTS, 12 Hz)',
+  instead: ({ family, cli }, location) => {
+    if (cli === "asr-cli") {
+      return `, which transcribes and does not speak: use asr-cli transcribe AUDIO --model ${location}`;
+    }
+    if (family === "qwen3-tts-codec") {
+      return `, the codec alone: give the Qwen3-TTS model folder that has it as ${CODEC_FOLDER}/`;
+    }
+    return "; this version speaks with Qwen3-TTS models only";
+  },
+};
 
 /** @throws ResourceError if the codec is missing, ConfigError if it is another model's */
 async function readCodecConfig(files: ModelFiles, { codeGroups }: Qwen3TtsConfig): Promise<CodecConfig> {
@@ -282,7 +234,7 @@ function missingCodec(location: string, what: string): string {
 }
 
 /** The codec's official weights. */
-async function openCodec(folder: string | null, location: string, open: Open): Promise<Checkpoint> {
+async function openCodec(folder: string | null, location: string, open: OpenCheckpoint): Promise<Checkpoint> {
   if (folder === null) throw new ResourceError(missingCodec(location, `${CODEC_PREFIX}… (tensors)`));
   return open(resolveInFolder(folder, `${CODEC_FOLDER}/`));
 }

@@ -57,6 +57,14 @@ test("a whole model in one GGUF, and one that is a decoder alone", async () => {
   expect(check.problems[0]).toMatch(/no audio encoder/);
 });
 
+test("of a split GGUF the first part is the one that is taken", async () => {
+  const path = copyWithout("none");
+  const parts = ["x-00001-of-00002.gguf", "x-00002-of-00002.gguf"];
+  for (const name of parts) writeFileSync(join(path, name), "");
+  rmSync(join(path, "model.safetensors"));
+  expect((await checkModel(path)).gguf).toEqual({ files: parts, chosen: parts[0] });
+});
+
 test("nothing at the path", async () => {
   await expect(checkModel(join(root, "nowhere"))).rejects.toThrow(ResourceError);
 });

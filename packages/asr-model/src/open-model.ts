@@ -5,8 +5,8 @@ import {
   hasSafetensors,
   listGgufs,
   locateModel,
-  openCheckpoint,
   openModelFiles,
+  openTogether,
   parseJsonObject,
   resolveInFolder,
   ResourceError,
@@ -14,8 +14,9 @@ import {
   type DecoderWeights,
   type ModelFiles,
   type ModelSource,
+  type OpenCheckpoint,
 } from "@voxquant/quant-core";
-import { detectModelFamily, familyOfCheckpoint, type ModelFamily } from "@voxquant/nn";
+import { refuseOtherFamily, requireConfig, requireFamily, type ExpectedFamily } from "@voxquant/nn";
 
 /** Families that this package runs. */
 export type Wanted = "qwen3-asr" | "qwen3-forced-aligner";
@@ -64,39 +65,19 @@ export async function openModel(
   wanted: Wanted,
   options: OpenModelOptions = {},
 ): Promise<OpenedModel> {
-  const opened: Checkpoint[] = [];
-  try {
-    const open = async (from: ModelSource): Promise<Checkpoint> => {
-      const checkpoint = await openCheckpoint(
-        from,
-        options.signal === undefined ? {} : { signal: options.signal },
-      );
-      opened.push(checkpoint);
-      return checkpoint;
-    };
+  const { signal } = options;
+  const expected = expectedFamily(wanted);
+  const { parts, ...together } = await openTogether({ ...(signal && { signal }) }, async (open) => {
     const place = await locateModel(source);
-    const parts =
+    const found =
       place.kind === "file"
-        ? await openFile(place.source, place.folder, wanted, open, options)
-        : await openFolder(place.folder, wanted, open, options);
-    const configJson = await requireConfig(parts, wanted);
-    return {
-      location: parts.location,
-      files: parts.files,
-      configJson,
-      main: parts.main,
-      decoder: parts.decoder,
-      verifyUnchanged: async () => {
-        for (const checkpoint of opened) await checkpoint.verifyUnchanged();
-      },
-      close: async () => {
-        for (const checkpoint of opened) await checkpoint.close();
-      },
-    };
-  } catch (error) {
-    for (const checkpoint of opened) await checkpoint.close();
-    throw error;
-  }
+        ? await openFile(place.source, place.folder, expected, open, options)
+        : await openFolder(place.folder, expected, open, options);
+    const { location, files, main } = found;
+    const configJson = requireConfig(location, await files.readText("config.json"), main, expected);
+    return { ...found, configJson };
+  });
+  return { ...parts, ...together };
 }
 
 interface Parts {
@@ -106,13 +87,11 @@ interface Parts {
   readonly decoder: Checkpoint | null;
 }
 
-type Open = (from: ModelSource) => Promise<Checkpoint>;
-
 async function openFile(
   source: ModelSource,
   folder: string | null,
-  wanted: Wanted,
-  open: Open,
+  expected: ExpectedFamily,
+  open: OpenCheckpoint,
   options: OpenModelOptions,
 ): Promise<Parts> {
   if (options.decoderGguf !== undefined || (options.decoderWeights ?? "auto") !== "auto") {
@@ -125,7 +104,7 @@ async function openFile(
   const files = await openModelFiles(source, main);
   if (hasEncoder(main) || folder === null) return { location, files, main, decoder: null };
   // A decoder alone, as the source system writes it: the rest of the model lies beside it.
-  refuseOtherFamily(main, wanted);
+  refuseOtherFamily(main, expected);
   if ((await files.readText("config.json")) === null || !(await hasSafetensors(folder))) {
     throw new ConfigError(
       `${location}: has no audio encoder, and the rest of the model (config.json, safetensors) is not in its folder; ` +
@@ -137,14 +116,14 @@ async function openFile(
 
 async function openFolder(
   folder: string,
-  wanted: Wanted,
-  open: Open,
+  expected: ExpectedFamily,
+  open: OpenCheckpoint,
   options: OpenModelOptions,
 ): Promise<Parts> {
   const files = await openModelFiles(folder);
   // Before the weights: another family's folder may have none that could be opened.
   const config = parseJsonObject(await files.readText("config.json"));
-  if (config !== null) requireFamily(folder, config, wanted);
+  if (config !== null) requireFamily(folder, config, expected);
   const ggufs = await listGgufs(folder);
   const safetensors = await hasSafetensors(folder);
   const found = { location: folder, ggufs, hasSafetensors: safetensors, ...GGUF_CHOICE };
@@ -154,7 +133,7 @@ async function openFolder(
   const gguf = await open(resolveInFolder(folder, choice.name));
   if (!hasEncoder(gguf)) {
     if (safetensors) return { location: folder, files, main: await open(folder), decoder: gguf };
-    refuseOtherFamily(gguf, wanted);
+    refuseOtherFamily(gguf, expected);
     throw new ResourceError(
       `${gguf.location}: has the decoder alone; the audio encoder's safetensors are missing in ${folder}`,
     );
@@ -169,50 +148,23 @@ function hasEncoder(checkpoint: Checkpoint): boolean {
   return false;
 }
 
-/** The config of a checkpoint of the wanted family. @throws ConfigError, ResourceError */
-async function requireConfig({ location, files, main }: Parts, wanted: Wanted): Promise<string> {
-  const configJson = await files.readText("config.json");
-  if (configJson === null) {
-    refuseOtherFamily(main, wanted);
-    throw new ResourceError(
-      `${location}: config.json is missing${main.format === "gguf" ? " (neither in the file nor beside it)" : ""}; ` +
-        "fetch the whole model folder, or quantize it with --scope all into one file",
-    );
-  }
-  const config = parseJsonObject(configJson);
-  if (config !== null) requireFamily(location, config, wanted);
-  return configJson;
-}
-
-function requireFamily(location: string, config: object, wanted: Wanted): void {
-  const found = detectModelFamily(config);
-  if (found?.family === wanted) return;
-  if (found !== null) throw new ConfigError(otherFamily(location, found, wanted));
-  const type = JSON.stringify((config as { model_type?: unknown }).model_type) ?? "no model_type";
-  throw new ConfigError(
-    `${location}: config.json has ${type}; supported: "qwen3_asr" (Qwen3-ASR and Qwen3-ForcedAligner)`,
-  );
-}
-
-/** For a checkpoint without config. */
-function refuseOtherFamily(checkpoint: Checkpoint, wanted: Wanted): void {
-  const found = familyOfCheckpoint(checkpoint);
-  // Tensor names do not tell a recogniser from an aligner.
-  if (found === null || found.family === "qwen3-asr" || found.family === wanted) return;
-  throw new ConfigError(otherFamily(checkpoint.location, found, wanted));
-}
-
-/** Says what a checkpoint is instead, and what to do with it. */
-export function otherFamily(location: string, found: ModelFamily, wanted: Wanted): string {
-  const is = `${location} is a ${found.title} model`;
-  if (found.cli === "tts-cli") {
-    return `${is}, which speaks and does not transcribe: use tts-cli synthesize --model ${location}`;
-  }
-  if (found.family === "qwen3-forced-aligner") {
-    return `${is}, which gives times to words that are known: use it as --aligner with --timestamps word, and a Qwen3-ASR model as --model`;
-  }
-  if (found.family === "qwen3-asr" && wanted === "qwen3-forced-aligner") {
-    return `${is}, not a forced aligner: give a Qwen3-ForcedAligner checkpoint as the aligner`;
-  }
-  return `${is}; this version transcribes with Qwen3-ASR models only`;
+/** What is refused, and what is said then. */
+function expectedFamily(wanted: Wanted): ExpectedFamily {
+  return {
+    family: wanted,
+    supported: '"qwen3_asr" (Qwen3-ASR and Qwen3-ForcedAligner)',
+    sameTensors: "qwen3-asr",
+    instead: ({ family, cli }, location) => {
+      if (cli === "tts-cli") {
+        return `, which speaks and does not transcribe: use tts-cli synthesize --model ${location}`;
+      }
+      if (family === "qwen3-forced-aligner") {
+        return ", which gives times to words that are known: use it as --aligner with --timestamps word, and a Qwen3-ASR model as --model";
+      }
+      if (family === "qwen3-asr") {
+        return ", not a forced aligner: give a Qwen3-ForcedAligner checkpoint as the aligner";
+      }
+      return "; this version transcribes with Qwen3-ASR models only";
+    },
+  };
 }

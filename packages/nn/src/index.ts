@@ -34,5 +34,9 @@ export {
   familyOfArchitecture,
   familyOfCheckpoint,
   familyOfTensors,
+  refuseOtherFamily,
+  requireConfig,
+  requireFamily,
+  type ExpectedFamily,
   type ModelFamily,
 } from "./model-family.js";

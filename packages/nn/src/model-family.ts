@@ -1,4 +1,4 @@
-import type { Checkpoint } from "@voxquant/quant-core";
+import { ConfigError, parseJsonObject, ResourceError, type Checkpoint } from "@voxquant/quant-core";
 
 /** A kind of speech model, told from its config, and the command of this project that runs it. */
 export interface ModelFamily {
@@ -71,6 +71,65 @@ export function familyOfCheckpoint(checkpoint: Pick<Checkpoint, "metadata" | "te
     familyOfArchitecture(checkpoint.metadata.get("general.architecture")) ??
     familyOfTensors(checkpoint.tensors.keys())
   );
+}
+
+/** What a caller can run. */
+export interface ExpectedFamily {
+  readonly family: ModelFamily["family"];
+  /** `model_type` and title of what is supported, for messages. */
+  readonly supported: string;
+  /** A family whose tensors have the same names, so that a checkpoint without config may be of either. */
+  readonly sameTensors?: ModelFamily["family"];
+  /** What another family's checkpoint is to be used with, to follow its location and title. */
+  instead(found: ModelFamily, location: string): string;
+}
+
+/** @throws ConfigError for the config of another family's model: what it is, and what to do with it */
+export function requireFamily(location: string, config: object, expected: ExpectedFamily): void {
+  const found = detectModelFamily(config);
+  if (found?.family === expected.family) return;
+  if (found !== null) throw otherFamily(location, found, expected);
+  const type = JSON.stringify((config as { model_type?: unknown }).model_type) ?? "no model_type";
+  throw new ConfigError(`${location}: config.json has ${type}; supported: ${expected.supported}`);
+}
+
+/** As requireFamily for a checkpoint without config, as far as its metadata and tensor names tell. */
+export function refuseOtherFamily(
+  checkpoint: Pick<Checkpoint, "location" | "metadata" | "tensors">,
+  expected: ExpectedFamily,
+  location = checkpoint.location,
+): void {
+  const found = familyOfCheckpoint(checkpoint);
+  if (found === null || found.family === expected.family || found.family === expected.sameTensors) return;
+  throw otherFamily(location, found, expected);
+}
+
+/**
+ * The config of a model of the expected family.
+ * @param configJson null if it has none
+ * @throws ConfigError for another family's model, ResourceError if it has none
+ */
+export function requireConfig(
+  location: string,
+  configJson: string | null,
+  checkpoint: Pick<Checkpoint, "location" | "format" | "metadata" | "tensors">,
+  expected: ExpectedFamily,
+): string {
+  if (configJson === null) {
+    refuseOtherFamily(checkpoint, expected, location);
+    const where = checkpoint.format === "gguf" ? " (neither in the file nor beside it)" : "";
+    throw new ResourceError(
+      `${location}: config.json is missing${where}; ` +
+        "fetch the whole model folder, or quantize it with --scope all into one file",
+    );
+  }
+  const config = parseJsonObject(configJson);
+  if (config !== null) requireFamily(location, config, expected);
+  return configJson;
+}
+
+function otherFamily(location: string, found: ModelFamily, expected: ExpectedFamily): ConfigError {
+  return new ConfigError(`${location} is a ${found.title} model${expected.instead(found, location)}`);
 }
 
 const TENSOR_NAMES: readonly (readonly [RegExp, ModelFamily])[] = [

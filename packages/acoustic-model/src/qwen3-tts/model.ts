@@ -1,4 +1,4 @@
-import { ConfigError, type Checkpoint, type ModelFiles, type Runtime } from "@voxquant/quant-core";
+import { requireText, type Checkpoint, type ModelFiles, type Runtime } from "@voxquant/quant-core";
 import { CheckpointWeights } from "@voxquant/nn";
 import { parseQwen3TtsConfig, type Qwen3TtsConfig } from "./config.js";
 import {
@@ -52,13 +52,11 @@ export class Qwen3TtsModel {
    */
   static async load(parts: Qwen3TtsParts, runtime: Runtime): Promise<Qwen3TtsModel> {
     const { files, location } = parts;
-    const configJson = await files.readText("config.json");
-    if (configJson === null) {
-      throw new ConfigError(
-        `${files.location}: config.json is missing; it belongs to the model and comes with its download`,
-      );
-    }
-    const config = parseQwen3TtsConfig(configJson, await files.readText("generation_config.json"), location);
+    const config = parseQwen3TtsConfig(
+      await requireText(files, "config.json"),
+      await files.readText("generation_config.json"),
+      location,
+    );
     const tokenizer = await TtsTokenizer.load(files, config.text);
     const weights = new CheckpointWeights(parts.main, "Qwen3-TTS");
     const network = await loadNetwork(runtime, weights, config);

@@ -10,7 +10,8 @@ import {
   type QuantizeProfile,
   type TensorInfo,
 } from "@voxquant/quant-core";
-import { CODEC_FOLDER, openForQuantizing, requireFamily } from "../open-model.js";
+import { requireFamily } from "@voxquant/nn";
+import { CODEC_FOLDER, openForQuantizing, QWEN3_TTS } from "../open-model.js";
 import { CODEC_CONFIG_FILE, parseCodecConfig, type CodecConfig } from "./codec/config.js";
 import { CODEC_PREFIX, codecTensors, type CodecTensor } from "./codec/weights.js";
 import { parseQwen3TtsConfig } from "./config.js";
@@ -64,7 +65,7 @@ export async function qwen3TtsQuantizeProfile(files: ModelFiles): Promise<Quanti
     throw new ConfigError(`${files.location}: config.json is missing, which tells the model's variant`);
   }
   const config = parseJsonObject(configJson);
-  if (config !== null) requireFamily(files.location, config);
+  if (config !== null) requireFamily(files.location, config, QWEN3_TTS);
   const generationJson = await files.readText("generation_config.json");
   const canClone = parseQwen3TtsConfig(configJson, generationJson, files.location).speakerEncoder !== null;
   const codecJson = await files.readText(CODEC_CONFIG_FILE);

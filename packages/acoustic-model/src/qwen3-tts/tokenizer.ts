@@ -1,4 +1,4 @@
-import { ConfigError, FormatError, type ModelFiles } from "@voxquant/quant-core";
+import { ConfigError, FormatError, requireText, type ModelFiles } from "@voxquant/quant-core";
 import { ByteLevelBpe, isBlank, TokenizerError } from "@voxquant/text";
 import type { TextControlIds } from "./config.js";
 
@@ -35,23 +35,11 @@ export class TtsTokenizer {
 
   /** From tokenizer.json or from vocab.json, merges.txt and tokenizer_config.json. @throws ConfigError, FormatError */
   static async load(files: ModelFiles, ids: TextControlIds): Promise<TtsTokenizer> {
-    const required = async (name: string): Promise<string> => {
-      const text = await files.readText(name);
-      if (text !== null) return text;
-      throw new ConfigError(
-        `${files.location}: ${name} is missing; it belongs to the model and comes with its download`,
-      );
-    };
-    const whole = await files.readText("tokenizer.json");
     try {
-      const bpe =
-        whole !== null
-          ? ByteLevelBpe.fromTokenizerJson(whole)
-          : ByteLevelBpe.fromFiles({
-              vocabJson: await required("vocab.json"),
-              mergesTxt: await required("merges.txt"),
-              tokenizerConfigJson: await required("tokenizer_config.json"),
-            });
+      const bpe = await ByteLevelBpe.fromModelFiles(
+        (name) => files.readText(name),
+        (name) => requireText(files, name),
+      );
       return new TtsTokenizer(bpe, ids);
     } catch (cause) {
       if (!(cause instanceof TokenizerError)) throw cause;

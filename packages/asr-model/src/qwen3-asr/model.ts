@@ -11,6 +11,7 @@ import {
 import {
   ConfigError,
   FormatError,
+  requireText,
   type Checkpoint,
   type ModelFiles,
   type Runtime,
@@ -121,7 +122,7 @@ export class Qwen3AsrModel {
   static async load(parts: Qwen3AsrParts, runtime: Runtime): Promise<Qwen3AsrModel> {
     const { files, location } = parts;
     const config = parseQwen3AsrConfig(
-      await requiredFile(files, "config.json"),
+      await requireText(files, "config.json"),
       await files.readText("generation_config.json"),
       location,
     );
@@ -320,28 +321,12 @@ export class Qwen3AsrModel {
   }
 }
 
-async function requiredFile(files: ModelFiles, name: string): Promise<string> {
-  const text = await files.readText(name);
-  if (text === null) {
-    throw new ConfigError(
-      `${files.location}: ${name} is missing; it belongs to the model and comes with its download`,
-    );
-  }
-  return text;
-}
-
 async function loadTokenizer(files: ModelFiles): Promise<ByteLevelBpe> {
-  const whole = await files.readText("tokenizer.json");
-  const parts =
-    whole !== null
-      ? null
-      : {
-          vocabJson: await requiredFile(files, "vocab.json"),
-          mergesTxt: await requiredFile(files, "merges.txt"),
-          tokenizerConfigJson: await requiredFile(files, "tokenizer_config.json"),
-        };
   try {
-    return parts === null ? ByteLevelBpe.fromTokenizerJson(whole!) : ByteLevelBpe.fromFiles(parts);
+    return await ByteLevelBpe.fromModelFiles(
+      (name) => files.readText(name),
+      (name) => requireText(files, name),
+    );
   } catch (cause) {
     if (!(cause instanceof TokenizerError)) throw cause;
     throw new FormatError(`${files.location}: ${cause.message}`, { cause });

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { ResourceError } from "@voxquant/quant-core";
+import { ResourceError, type ModelFileCheck } from "@voxquant/quant-core";
 import type { Argv, CommandModule, InferredOptionTypes } from "yargs";
 import { CommandFailure } from "../exit.js";
 import { formatBytes } from "../format.js";
@@ -16,15 +16,8 @@ import { startProgress } from "../progress.js";
 import type { Session } from "../session.js";
 
 /** What can be told about a model folder or file without reading its weights. */
-export interface ModelCheck {
-  /** Title of the model's family, null if it cannot be told. */
-  readonly family: string | null;
-  readonly parts: readonly { readonly name: string; readonly present: boolean; readonly optional: boolean }[];
-  readonly safetensors: { readonly files: readonly string[]; readonly byteLength: number };
-  /** `chosen`: the one that is taken unless another is asked for. */
-  readonly gguf: { readonly files: readonly string[]; readonly chosen: string | null };
-  readonly problems: readonly string[];
-  /** There is a float checkpoint to quantize. */
+export interface ModelCheck extends ModelFileCheck {
+  /** There is a checkpoint to quantize. */
   readonly quantize: boolean;
 }
 

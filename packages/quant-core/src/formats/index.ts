@@ -35,7 +35,8 @@ export {
 export { inspectCheckpoint, type InspectedMetadata, type Inspection, type TypeTotals } from "./inspect.js";
 export { layerCheckpoints } from "./layered.js";
 export { estimateMemory, formatBytes, requireMemory, type MemoryEstimate } from "./memory.js";
-export { EMBEDDED_FILE_PREFIX, openModelFiles, type ModelFiles } from "./model-files.js";
+export { checkModelFiles, type ModelFileCheck, type SmallFile } from "./model-check.js";
+export { EMBEDDED_FILE_PREFIX, openModelFiles, requireText, type ModelFiles } from "./model-files.js";
 export {
   describeSource,
   hasSafetensors,
@@ -47,5 +48,6 @@ export {
 } from "./model-folder.js";
 export { observeReads, type ReadObserver } from "./observed.js";
 export { openCheckpoint, type OpenOptions } from "./open.js";
+export { openTogether, type OpenCheckpoint, type OpenedTogether } from "./open-together.js";
 export { parseSafetensorsHeader, type SafetensorsHeader } from "./safetensors.js";
 export { writeSafetensors, type SafetensorsTensor } from "./safetensors-writer.js";

@@ -1,4 +1,4 @@
-import { FormatError } from "../errors.js";
+import { ConfigError, FormatError } from "../errors.js";
 import type { ByteSource } from "./byte-source.js";
 import type { Checkpoint } from "./checkpoint.js";
 import { locate, plainPath, type ModelSource } from "./folder.js";
@@ -47,6 +47,15 @@ export async function openModelFiles(
       }
     },
   };
+}
+
+/** The content of a file that a model must have. @throws ConfigError if it does not, and as `readText` */
+export async function requireText(files: ModelFiles, name: string): Promise<string> {
+  const text = await files.readText(name);
+  if (text !== null) return text;
+  throw new ConfigError(
+    `${files.location}: ${name} is missing; it belongs to the model and comes with its download`,
+  );
 }
 
 async function readText(file: ByteSource): Promise<string> {

@@ -69,6 +69,25 @@ export class ByteLevelBpe {
     return new ByteLevelBpe(parseTokenizerJson(json));
   }
 
+  /**
+   * From a model's files: `tokenizer.json`, else those of `fromFiles`.
+   * @param read null for a file that the model does not have
+   * @param require throws for such a file
+   * @throws TokenizerError
+   */
+  static async fromModelFiles(
+    read: (name: string) => Promise<string | null>,
+    require: (name: string) => Promise<string>,
+  ): Promise<ByteLevelBpe> {
+    const whole = await read("tokenizer.json");
+    if (whole !== null) return ByteLevelBpe.fromTokenizerJson(whole);
+    return ByteLevelBpe.fromFiles({
+      vocabJson: await require("vocab.json"),
+      mergesTxt: await require("merges.txt"),
+      tokenizerConfigJson: await require("tokenizer_config.json"),
+    });
+  }
+
   /** One more than the highest id, added tokens included; a model's embedding may have more rows. */
   get vocabSize(): number {
     return [...this.#addedById.keys()].reduce((size, id) => Math.max(size, id + 1), this.#vocabulary.size);
