@@ -1,4 +1,12 @@
 export {
+  compareCase,
+  GOLDEN_BACKENDS,
+  GoldenModels,
+  GoldenTally,
+  whereAvailable,
+  type GoldenBackend,
+} from "./cases.js";
+export {
   goldensFolder,
   goldenVariants,
   readGoldenJson,

@@ -3,21 +3,15 @@ import { dirname, join } from "node:path";
 import { readWav, toMono } from "@voxquant/audio";
 import {
   compareTensor,
+  GOLDEN_BACKENDS,
+  GoldenModels,
   goldenVariants,
   readGoldenJson,
   readTensors,
   ToleranceRules,
   type GoldenCase,
-  type GoldenVariant,
 } from "@voxquant/goldens";
-import {
-  BackendError,
-  openCheckpoint,
-  openModelFiles,
-  Runtime,
-  selectDevice,
-  type BackendName,
-} from "@voxquant/quant-core";
+import { openCheckpoint, openModelFiles, Runtime, selectDevice } from "@voxquant/quant-core";
 import { VoiceCloner } from "./clone-prompt.js";
 import { parseCodecConfig } from "./codec/config.js";
 import { CodecDecoder } from "./codec/decoder.js";
@@ -25,7 +19,6 @@ import { CodecWeights } from "./codec/weights.js";
 import { Qwen3TtsModel } from "./model.js";
 
 const FAMILY = "qwen3-tts";
-const BACKENDS = ["cpu", "wasm", "native"] as const satisfies readonly BackendName[];
 const rules = new ToleranceRules(FAMILY);
 
 /** A voice clone from a recording to a waveform. */
@@ -50,23 +43,8 @@ const isEndToEnd = (golden: GoldenCase) =>
 
 const variants = goldenVariants(FAMILY).filter((variant) => variant.cases.some(isEndToEnd));
 
-interface Loaded {
-  readonly talker: Qwen3TtsModel;
-  readonly cloner: VoiceCloner;
-  readonly decoder: CodecDecoder;
-}
-
-/** Null where the backend is not available. */
-async function load(variant: GoldenVariant, backend: BackendName): Promise<Loaded | null> {
-  let runtime: Runtime;
-  try {
-    runtime = new Runtime((await selectDevice(backend)).device, "exact");
-  } catch (error) {
-    if (!(error instanceof BackendError)) throw error;
-    process.stderr.write(`goldens: backend ${backend} is not available, its tests are skipped\n`);
-    return null;
-  }
-  const { folder } = variant;
+const models = new GoldenModels(async ({ folder }, backend) => {
+  const runtime = new Runtime((await selectDevice(backend)).device, "exact");
   const parts = {
     location: folder,
     main: await openCheckpoint(folder),
@@ -83,16 +61,15 @@ async function load(variant: GoldenVariant, backend: BackendName): Promise<Loade
     cloner: new VoiceCloner(runtime, { location, config, weights, codecConfig, codecWeights }),
     decoder: await CodecDecoder.load(runtime, codecWeights, codecConfig),
   };
-}
+});
 
 if (variants.length === 0) test.skip("no end-to-end cases", () => undefined);
 
 for (const variant of variants) {
-  describe.each(BACKENDS)(`${variant.name} on %s`, (backend) => {
-    let loading: ReturnType<typeof load> | null = null;
+  describe.each(GOLDEN_BACKENDS)(`${variant.name} on %s`, (backend) => {
     for (const golden of variant.cases.filter(isEndToEnd)) {
       test(golden.name, async () => {
-        const model = await (loading ??= load(variant, backend));
+        const model = await models.of(variant, backend);
         if (model === null) return;
         const { call, rows, end_to_end: reference } = readGoldenJson<EndToEndCase>(golden.jsonPath);
         const tensors = readTensors(golden.tensorsPath!);

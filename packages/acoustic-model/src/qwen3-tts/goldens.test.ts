@@ -1,15 +1,20 @@
 import {
+  compareCase,
   compareTensor,
+  GOLDEN_BACKENDS,
+  GoldenModels,
+  GoldenTally,
   goldenVariants,
   readGoldenJson,
   readTensors,
   ToleranceRules,
+  whereAvailable,
+  type GoldenBackend,
   type GoldenCase,
   type GoldenTensor,
   type GoldenVariant,
 } from "@voxquant/goldens";
 import {
-  BackendError,
   dequantize,
   elementCount,
   GGML_TYPES,
@@ -18,8 +23,7 @@ import {
   quantizeRows,
   Runtime,
   selectDevice,
-  type BackendName,
-  type Checkpoint,
+  withReads,
   type GgmlType,
   type Weight,
 } from "@voxquant/quant-core";
@@ -30,7 +34,6 @@ import type { PromptPosition } from "./prompt.js";
 import { resolveSampling } from "./speech-sampling.js";
 
 const FAMILY = "qwen3-tts";
-const BACKENDS = ["cpu", "wasm", "native"] as const satisfies readonly BackendName[];
 const rules = new ToleranceRules(FAMILY);
 const variants = goldenVariants(FAMILY);
 
@@ -72,13 +75,6 @@ interface CaseJson {
 }
 
 type Tensors = Map<string, GoldenTensor>;
-
-/** Counts for the line that is printed for each folder. */
-interface Tally {
-  readonly cases: Set<string>;
-  compared: number;
-  readonly skipped: Set<string>;
-}
 
 const isGeneration = (golden: GoldenCase) =>
   golden.tensorsPath !== null && readGoldenJson<Partial<CaseJson>>(golden.jsonPath).rows !== undefined;
@@ -148,7 +144,7 @@ function sameRows(
   golden: GoldenTensor,
   actual: Tensors,
   json: CaseJson,
-): ArrayLike<number> | null {
+): ArrayLike<number> | undefined {
   const [, ...rest] = golden.shape;
   const width = elementCount(rest);
   if (name === "prompt_embeds" && json.rows.length > 1) {
@@ -160,7 +156,7 @@ function sameRows(
     return data;
   }
   const traced = actual.get(name);
-  if (traced === undefined) return null;
+  if (traced === undefined) return undefined;
   const rows = golden.shape[0]!;
   if (/^(\d+\.)?trailing_text$/.test(name) && traced.shape[0]! < rows) {
     // A batch's shorter queues are padded on the right, with what comes after their end.
@@ -181,24 +177,11 @@ function compareStages(
   expected: Tensors,
   actual: Tensors,
 ): number {
-  const failures: string[] = [];
-  let compared = 0;
-  for (const [name, tensor] of expected) {
-    const rule = rules.find(variant.name, golden.name, name);
-    if (rule.use === "input" || rule.use === "info") continue;
-    if (name === "wav" || name === "attention_mask" || name === "position_ids") continue; // the codec; padding, which we have not
-    if (isSampled(json) && ["c0", "codes", "probs", "cp_probs"].includes(name)) continue; // see checkDistributions
-    const data = sameRows(name, tensor, actual, json);
-    if (data === null) {
-      failures.push(`${name} was not traced`);
-      continue;
-    }
-    const result = compareTensor(name, data, tensor, rule);
-    if (!result.ok) failures.push(result.message);
-    compared++;
-  }
-  expect(failures).toEqual([]);
-  return compared;
+  return compareCase(rules, variant, golden, expected, (name, tensor) => {
+    if (name === "wav" || name === "attention_mask" || name === "position_ids") return null; // the codec; padding, which we have not
+    if (isSampled(json) && ["c0", "codes", "probs", "cp_probs"].includes(name)) return null; // see checkDistributions
+    return sameRows(name, tensor, actual, json);
+  });
 }
 
 /** The distributions that both stages draw from, computed from the stored logits and history. */
@@ -261,7 +244,7 @@ function expectCodes(json: CaseJson, results: readonly GeneratedSpeech[]): void 
 
 async function checkCase(
   model: Qwen3TtsModel,
-  backend: BackendName,
+  backend: GoldenBackend,
   variant: GoldenVariant,
   golden: GoldenCase,
 ): Promise<number> {
@@ -295,69 +278,37 @@ async function checkCase(
   return compared;
 }
 
-/** Models by variant and backend; null where the backend is not available. */
-const models = new Map<string, Promise<Qwen3TtsModel | null>>();
-
 async function loadOn(
-  backend: BackendName,
-  variant: GoldenVariant,
+  backend: GoldenBackend,
+  { folder }: GoldenVariant,
   replace: (weight: Weight) => Weight = (weight) => weight,
-): Promise<Qwen3TtsModel | null> {
-  try {
-    const { device } = await selectDevice(backend);
-    const main = replacing(await openCheckpoint(variant.folder), replace);
-    const files = await openModelFiles(variant.folder);
-    return await Qwen3TtsModel.load({ location: variant.folder, main, files }, new Runtime(device, "exact"));
-  } catch (error) {
-    if (error instanceof BackendError) return null;
-    throw error;
-  }
+): Promise<Qwen3TtsModel> {
+  const { device } = await selectDevice(backend);
+  const checkpoint = await openCheckpoint(folder);
+  const main = withReads(checkpoint, async (name) => replace(await checkpoint.read(name)));
+  const files = await openModelFiles(folder);
+  return Qwen3TtsModel.load({ location: folder, main, files }, new Runtime(device, "exact"));
 }
 
-function modelOf(variant: GoldenVariant, backend: BackendName, tally: Tally): Promise<Qwen3TtsModel | null> {
-  const key = `${variant.folder} ${backend}`;
-  let model = models.get(key);
-  if (model === undefined) models.set(key, (model = loadOn(backend, variant)));
-  return model.then((loaded) => {
-    if (loaded === null) tally.skipped.add(`backend ${backend}`);
-    return loaded;
-  });
-}
-
-/** A checkpoint whose tensors go through `replace`. */
-function replacing(checkpoint: Checkpoint, replace: (weight: Weight) => Weight): Checkpoint {
-  return {
-    format: checkpoint.format,
-    location: checkpoint.location,
-    files: checkpoint.files,
-    metadata: checkpoint.metadata,
-    tensors: checkpoint.tensors,
-    read: async (name) => replace(await checkpoint.read(name)),
-    readRange: (name, start, end) => checkpoint.readRange(name, start, end),
-    verifyUnchanged: () => checkpoint.verifyUnchanged(),
-    close: () => checkpoint.close(),
-  };
-}
+const models = new GoldenModels((variant, backend) => loadOn(backend, variant));
 
 if (variants.length === 0) test.skip("there are no reference checkpoints", () => undefined);
 
 for (const variant of variants) {
-  const tally: Tally = { cases: new Set(), compared: 0, skipped: new Set() };
+  const tally = new GoldenTally();
   const runnable = variant.cases.filter(isGeneration).map((golden) => ({ name: golden.name, golden }));
   if (runnable.length === 0) continue;
 
   describe(`${FAMILY}/${variant.name}`, () => {
-    afterAll(() => {
-      const skipped = tally.skipped.size === 0 ? "none" : [...tally.skipped].join(", ");
-      process.stderr.write(
-        `goldens: ${FAMILY}/${variant.name}: ${tally.cases.size} cases, ${tally.compared} tensors compared, skipped: ${skipped}\n`,
-      );
-    });
+    afterAll(() => tally.report(FAMILY, variant));
 
-    describe.each(BACKENDS)("%s", (backend) => {
+    describe.each(GOLDEN_BACKENDS)("%s", (backend) => {
       test.each(runnable)("$name", async ({ golden }) => {
-        const model = await modelOf(variant, backend, tally);
-        if (model === null) return;
+        const model = await models.of(variant, backend);
+        if (model === null) {
+          tally.skipped.add(`backend ${backend}`);
+          return;
+        }
         tally.cases.add(golden.name);
         tally.compared += await checkCase(model, backend, variant, golden);
       });
@@ -400,10 +351,10 @@ for (const variant of variants) {
       const [request] = requestsOf(json, readTensors(golden.tensorsPath!));
       const forced = { ...request!, forcedCodes: Int32Array.from(json.rows[0]!.codes.slice(0, 6).flat()) };
       const inBlocks = (weight: Weight) => quantized(weight, dtype);
-      const float = (await loadOn("cpu", variant, (weight) => dequantized(inBlocks(weight))))!;
+      const float = await loadOn("cpu", variant, (weight) => dequantized(inBlocks(weight)));
       const expected = await generateTraced(float, [forced]);
-      for (const backend of BACKENDS) {
-        const model = await loadOn(backend, variant, inBlocks);
+      for (const backend of GOLDEN_BACKENDS) {
+        const model = await whereAvailable(backend, () => loadOn(backend, variant, inBlocks));
         if (model === null) continue;
         const actual = await generateTraced(model, [forced]);
         expect(actual.results).toEqual(expected.results);
@@ -422,5 +373,5 @@ for (const variant of variants) {
 }
 
 afterAll(async () => {
-  for (const model of models.values()) (await model)?.runtime.dispose();
+  for (const model of await models.all()) model.runtime.dispose();
 });

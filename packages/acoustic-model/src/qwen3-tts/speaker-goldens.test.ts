@@ -3,23 +3,23 @@ import { dirname, join } from "node:path";
 import { engine } from "@tensorflow/tfjs-core";
 import { AudioError, readWav, resample, toMono } from "@voxquant/audio";
 import {
-  compareTensor,
+  compareCase,
+  GOLDEN_BACKENDS,
+  GoldenModels,
   goldenVariants,
   readGoldenJson,
   readTensors,
   ToleranceRules,
   type GoldenCase,
   type GoldenTensor,
-  type GoldenVariant,
 } from "@voxquant/goldens";
 import { CheckpointWeights, EventLoopBreak, type TraceSink } from "@voxquant/nn";
-import { BackendError, openCheckpoint, Runtime, selectDevice, type BackendName } from "@voxquant/quant-core";
+import { openCheckpoint, Runtime, selectDevice } from "@voxquant/quant-core";
 import { parseQwen3TtsConfig } from "./config.js";
 import { SpeakerEncoder } from "./speaker-encoder.js";
 import { SPEAKER_ENCODER_PREFIX } from "./weights.js";
 
 const FAMILY = "qwen3-tts";
-const BACKENDS = ["cpu", "wasm", "native"] as const satisfies readonly BackendName[];
 const rules = new ToleranceRules(FAMILY);
 
 interface SpeakerCase {
@@ -35,33 +35,13 @@ const isSpeakerCase = (golden: GoldenCase) =>
 
 const variants = goldenVariants(FAMILY).filter((variant) => variant.cases.some(isSpeakerCase));
 
-const encoders = new Map<string, Promise<SpeakerEncoder | null>>();
-
-/** Null where the backend is not available. */
-function encoderOn(variant: GoldenVariant, backend: BackendName): Promise<SpeakerEncoder | null> {
-  const key = `${variant.folder} ${backend}`;
-  let encoder = encoders.get(key);
-  if (encoder === undefined) {
-    encoder = load(variant, backend);
-    encoders.set(key, encoder);
-  }
-  return encoder;
-}
-
-async function load(variant: GoldenVariant, backend: BackendName): Promise<SpeakerEncoder | null> {
-  let runtime: Runtime;
-  try {
-    runtime = new Runtime((await selectDevice(backend)).device, "exact");
-  } catch (error) {
-    if (!(error instanceof BackendError)) throw error;
-    process.stderr.write(`goldens: backend ${backend} is not available, its tests are skipped\n`);
-    return null;
-  }
-  const configJson = readFileSync(join(variant.folder, "config.json"), "utf8");
-  const config = parseQwen3TtsConfig(configJson, null, variant.folder).speakerEncoder!;
-  const weights = new CheckpointWeights(await openCheckpoint(variant.folder), "Qwen3-TTS");
-  return SpeakerEncoder.load(runtime, weights, SPEAKER_ENCODER_PREFIX, config);
-}
+const encoders = new GoldenModels(async ({ folder }, backend) => {
+  const { device } = await selectDevice(backend);
+  const config = parseQwen3TtsConfig(readFileSync(join(folder, "config.json"), "utf8"), null, folder);
+  const weights = new CheckpointWeights(await openCheckpoint(folder), "Qwen3-TTS");
+  const runtime = new Runtime(device, "exact");
+  return SpeakerEncoder.load(runtime, weights, SPEAKER_ENCODER_PREFIX, config.speakerEncoder!);
+});
 
 /** The clip at 24 kHz: a stored tensor, else the file. */
 function clipOf(
@@ -78,37 +58,30 @@ function clipOf(
 if (variants.length === 0) test.skip("no speaker cases", () => undefined);
 
 for (const variant of variants) {
-  describe.each(BACKENDS)(`${variant.name} on %s`, (backend) => {
+  describe.each(GOLDEN_BACKENDS)(`${variant.name} on %s`, (backend) => {
     for (const golden of variant.cases.filter(isSpeakerCase)) {
       test(golden.name, async () => {
-        const encoder = await encoderOn(variant, backend);
+        const encoder = await encoders.of(variant, backend);
         if (encoder === null) return;
         const json = readGoldenJson<SpeakerCase>(golden.jsonPath);
-        const tensors = golden.tensorsPath === null ? new Map() : readTensors(golden.tensorsPath);
+        const tensors =
+          golden.tensorsPath === null ? new Map<string, GoldenTensor>() : readTensors(golden.tensorsPath);
         const clip = clipOf(golden, json, tensors);
         expect(clip.length).toBe(json.samples_at_24k);
         const traced = new Map<string, GoldenTensor>();
         const sink: TraceSink = (name, tensor) => traced.set(name, tensor);
         await encoder.embed(clip, new EventLoopBreak(), sink);
         expect(traced.get("mel")!.shape[0]).toBe(json.mel_frames);
-        const failures: string[] = [];
-        for (const [name, expected] of tensors as Map<string, GoldenTensor>) {
-          const rule = rules.find(variant.name, golden.name, name);
-          if (rule.use === "input" || rule.use === "info") continue;
+        compareCase(rules, variant, golden, tensors, (name, expected) => {
           const actual = traced.get(name);
-          if (actual === undefined) failures.push(`${name} was not traced`);
-          else {
-            const result = compareTensor(name, actual.data, expected, rule);
-            if (!result.ok) failures.push(result.message);
-            expect(actual.shape).toEqual(expected.shape);
-          }
-        }
-        expect(failures).toEqual([]);
+          if (actual !== undefined) expect([name, actual.shape]).toEqual([name, expected.shape]);
+          return actual?.data;
+        });
       });
     }
 
     test("the shortest clip works, a shorter one is a typed error; no tensors are left behind", async () => {
-      const encoder = await encoderOn(variant, backend);
+      const encoder = await encoders.of(variant, backend);
       if (encoder === null) return;
       const pause = new EventLoopBreak();
       const least = encoder.minSamples;

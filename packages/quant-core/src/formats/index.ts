@@ -46,7 +46,7 @@ export {
   resolveInFolder,
   type ModelPlace,
 } from "./model-folder.js";
-export { observeReads, type ReadObserver } from "./observed.js";
+export { observeReads, withReads, type ReadObserver } from "./observed.js";
 export { openCheckpoint, type OpenOptions } from "./open.js";
 export { openTogether, type OpenCheckpoint, type OpenedTogether } from "./open-together.js";
 export { parseSafetensorsHeader, type SafetensorsHeader } from "./safetensors.js";

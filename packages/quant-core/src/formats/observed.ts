@@ -9,6 +9,16 @@ export interface ReadObserver {
 
 /** The same checkpoint, with an abort seen before each tensor that is read and every read reported. */
 export function observeReads(checkpoint: Checkpoint, { signal, onRead }: ReadObserver): Checkpoint {
+  return withReads(checkpoint, async (name) => {
+    signal?.throwIfAborted();
+    const weight = await checkpoint.read(name);
+    onRead?.(name, weight.bytes.byteLength);
+    return weight;
+  });
+}
+
+/** The same checkpoint, whose tensors are read in another way. */
+export function withReads(checkpoint: Checkpoint, read: Checkpoint["read"]): Checkpoint {
   return {
     format: checkpoint.format,
     location: checkpoint.location,
@@ -16,12 +26,7 @@ export function observeReads(checkpoint: Checkpoint, { signal, onRead }: ReadObs
     metadata: checkpoint.metadata,
     tensors: checkpoint.tensors,
     ...(checkpoint.gguf === undefined ? {} : { gguf: checkpoint.gguf }),
-    read: async (name) => {
-      signal?.throwIfAborted();
-      const weight = await checkpoint.read(name);
-      onRead?.(name, weight.bytes.byteLength);
-      return weight;
-    },
+    read,
     readRange: (name, start, end) => checkpoint.readRange(name, start, end),
     verifyUnchanged: () => checkpoint.verifyUnchanged(),
     close: () => checkpoint.close(),

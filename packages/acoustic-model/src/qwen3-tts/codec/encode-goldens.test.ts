@@ -3,32 +3,28 @@ import { join } from "node:path";
 import { engine, tensor2d } from "@tensorflow/tfjs-core";
 import { compareWaveforms, resample, toMono } from "@voxquant/audio";
 import {
-  compareTensor,
+  compareCase,
+  GOLDEN_BACKENDS,
+  GoldenModels,
   goldenVariants,
   readGoldenJson,
   readTensors,
   ToleranceRules,
+  whereAvailable,
+  type GoldenBackend,
   type GoldenCase,
   type GoldenTensor,
   type GoldenVariant,
 } from "@voxquant/goldens";
 import { EventLoopBreak, type TraceSink, type WeightSource } from "@voxquant/nn";
-import {
-  BackendError,
-  openCheckpoint,
-  Runtime,
-  selectDevice,
-  type BackendName,
-  type Weight,
-} from "@voxquant/quant-core";
-import { parseCodecConfig, type CodecConfig } from "./config.js";
+import { openCheckpoint, Runtime, selectDevice, type Weight } from "@voxquant/quant-core";
+import { parseCodecConfig } from "./config.js";
 import { CodecEncoder } from "./encode.js";
 import { EncoderTransformer } from "./encoder.js";
 import { Codebook } from "./residual-quantizer.js";
 import { CodecWeights } from "./weights.js";
 
 const FAMILY = "qwen3-tts-codec";
-const BACKENDS = ["cpu", "wasm", "native"] as const satisfies readonly BackendName[];
 const rules = new ToleranceRules(FAMILY);
 const variants = goldenVariants(FAMILY);
 
@@ -39,51 +35,18 @@ interface CaseJson {
   readonly lengths?: readonly { readonly samples: number; readonly frames: number }[];
 }
 
-interface Loaded {
-  readonly runtime: Runtime;
-  readonly config: CodecConfig;
-  readonly weights: CodecWeights;
-  readonly encoder: CodecEncoder;
-}
+const runtimeOn = async (backend: GoldenBackend) =>
+  new Runtime((await selectDevice(backend)).device, "exact");
 
-const runtimes = new Map<BackendName, Promise<Runtime | null>>();
-const loaded = new Map<string, Promise<Loaded | null>>();
-
-/** Null where the backend is not available. */
-function runtimeOf(backend: BackendName): Promise<Runtime | null> {
-  let runtime = runtimes.get(backend);
-  if (runtime === undefined) {
-    runtime = selectDevice(backend).then(
-      ({ device }) => new Runtime(device, "exact"),
-      (error: unknown) => {
-        if (!(error instanceof BackendError)) throw error;
-        process.stderr.write(`goldens: backend ${backend} is not available, its tests are skipped\n`);
-        return null;
-      },
-    );
-    runtimes.set(backend, runtime);
-  }
-  return runtime;
-}
-
-function load(variant: GoldenVariant, backend: BackendName): Promise<Loaded | null> {
-  const key = `${variant.folder} ${backend}`;
-  let result = loaded.get(key);
-  if (result === undefined) {
-    result = loadOn(variant, backend);
-    loaded.set(key, result);
-  }
-  return result;
-}
-
-async function loadOn(variant: GoldenVariant, backend: BackendName): Promise<Loaded | null> {
-  const runtime = await runtimeOf(backend);
-  if (runtime === null) return null;
+const models = new GoldenModels(async (variant, backend) => {
+  const runtime = await runtimeOn(backend);
   const folder = join(variant.folder, "speech_tokenizer");
   const config = parseCodecConfig(readFileSync(join(folder, "config.json"), "utf8"), variant.folder);
   const weights = new CodecWeights(await openCheckpoint(folder), config);
   return { runtime, config, weights, encoder: await CodecEncoder.load(runtime, weights, config) };
-}
+});
+
+type Loaded = NonNullable<Awaited<ReturnType<typeof models.of>>>;
 
 /** Compares every tensor of a case that its rule wants compared. */
 function expectTensors(
@@ -93,22 +56,12 @@ function expectTensors(
   actual: ReadonlyMap<string, GoldenTensor>,
   except: ReadonlySet<string> = new Set(),
 ): void {
-  const failures: string[] = [];
-  for (const [name, tensor] of expected) {
-    const rule = rules.find(variant.name, golden.name, name);
-    if (rule.use === "input" || rule.use === "info" || except.has(name)) continue;
+  compareCase(rules, variant, golden, expected, (name, tensor) => {
+    if (except.has(name)) return null;
     const traced = actual.get(name);
-    if (traced === undefined) {
-      failures.push(`${name} was not traced`);
-      continue;
-    }
-    const result = compareTensor(name, traced.data, tensor, rule);
-    if (!result.ok) failures.push(result.message);
-    else if (traced.shape.join() !== tensor.shape.join()) {
-      failures.push(`${name} has shape [${traced.shape.join()}], golden [${tensor.shape.join()}]`);
-    }
-  }
-  expect(failures).toEqual([]);
+    if (traced !== undefined) expect([name, traced.shape]).toEqual([name, tensor.shape]);
+    return traced?.data;
+  });
 }
 
 const samplesOf = (tensors: ReadonlyMap<string, GoldenTensor>, name: string) =>
@@ -206,20 +159,20 @@ const isCheckpoint = ({ folder }: GoldenVariant) =>
   existsSync(join(folder, "speech_tokenizer", "config.json"));
 
 for (const variant of variants.filter(isCheckpoint)) {
-  describe.each(BACKENDS)(`${variant.name} on %s`, (backend) => {
+  describe.each(GOLDEN_BACKENDS)(`${variant.name} on %s`, (backend) => {
     for (const golden of variant.cases) {
       if (golden.tensorsPath === null) continue;
       const json = readGoldenJson<CaseJson>(golden.jsonPath);
       const tensors = readTensors(golden.tensorsPath);
       if (!isOurs(json, tensors)) continue;
       test(golden.name, async () => {
-        const model = await load(variant, backend);
+        const model = await models.of(variant, backend);
         if (model !== null) await RUNNERS[json.kind]!(variant, golden, json, tensors, model);
       });
     }
 
     test("no samples, and an aborted call, are errors; no tensors are left behind", async () => {
-      const model = await load(variant, backend);
+      const model = await models.of(variant, backend);
       if (model === null) return;
       await expect(encode(model.encoder, new Float32Array(0))).rejects.toThrow(/no samples/);
       const { numTensors } = engine().memory();
@@ -240,11 +193,11 @@ const searches = variants.flatMap((variant) =>
   }),
 );
 
-describe.each(BACKENDS)("nearest entries on %s", (backend) => {
+describe.each(GOLDEN_BACKENDS)("nearest entries on %s", (backend) => {
   if (searches.length === 0) test.skip("no goldens", () => undefined);
   for (const { variant, golden, tensors } of searches) {
     test(golden.name, async () => {
-      const runtime = await runtimeOf(backend);
+      const runtime = await whereAvailable(backend, () => runtimeOn(backend));
       if (runtime === null) return;
       const table = tensors.get("table")!;
       const weight: Weight = {

@@ -1,7 +1,10 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import {
+  compareCase,
   compareTensor,
+  GOLDEN_BACKENDS,
+  GoldenModels,
   goldenVariants,
   readGoldenJson,
   readTensors,
@@ -10,20 +13,12 @@ import {
   type GoldenTensor,
   type GoldenVariant,
 } from "@voxquant/goldens";
-import {
-  BackendError,
-  ConfigError,
-  openCheckpoint,
-  Runtime,
-  selectDevice,
-  type BackendName,
-} from "@voxquant/quant-core";
+import { ConfigError, openCheckpoint, Runtime, selectDevice } from "@voxquant/quant-core";
 import { parseCodecConfig } from "./config.js";
 import { CodecDecoder } from "./decoder.js";
 import { CodecWeights } from "./weights.js";
 
 const FAMILY = "qwen3-tts-codec";
-const BACKENDS = ["cpu", "wasm", "native"] as const satisfies readonly BackendName[];
 const rules = new ToleranceRules(FAMILY);
 
 interface CaseJson {
@@ -41,13 +36,13 @@ interface CaseJson {
 type Tensors = ReadonlyMap<string, GoldenTensor>;
 
 function compare(
-  variant: string,
+  variant: GoldenVariant,
   golden: string,
   name: string,
   actual: ArrayLike<number>,
   expected: GoldenTensor,
 ) {
-  const { tolerance } = rules.find(variant, golden, name);
+  const { tolerance } = rules.find(variant.name, golden, name);
   const rule = { tensor: name, ...(tolerance !== undefined && { tolerance }) };
   return compareTensor(name, actual, expected, rule);
 }
@@ -58,7 +53,7 @@ function compare(
  */
 async function checkDecode(
   decoder: CodecDecoder,
-  variant: string,
+  variant: GoldenVariant,
   golden: GoldenCase,
   tensors: Tensors,
   thorough: boolean,
@@ -73,21 +68,7 @@ async function checkDecode(
     const range = samples.subarray(from * samplesPerFrame, to * samplesPerFrame);
     traced.set(`wav.${part}`, { shape: [range.length], data: range });
   }
-  const failures: string[] = [];
-  let compared = 0;
-  for (const [name, expected] of tensors) {
-    const rule = rules.find(variant, golden.name, name);
-    if (rule.use === "input" || rule.use === "info") continue;
-    const actual = traced.get(name);
-    if (actual === undefined) {
-      failures.push(`${name} was not traced`);
-      continue;
-    }
-    const result = compareTensor(name, actual.data, expected, rule);
-    if (!result.ok) failures.push(result.message);
-    compared++;
-  }
-  expect(failures).toEqual([]);
+  const compared = compareCase(rules, variant, golden, tensors, (name) => traced.get(name)?.data);
   // What is fused where nobody watches must be the same signal.
   const unwatched = compare(variant, golden.name, "wav", samples, { shape: [watched.length], data: watched });
   expect([unwatched.ok, unwatched.message]).toEqual([true, unwatched.message]);
@@ -113,7 +94,7 @@ async function checkStreaming(decoder: CodecDecoder, codes: Int32Array, whole: F
 /** Upstream's chunked decode: each chunk from scratch with some frames before it, whose samples are dropped. */
 async function checkChunked(
   decoder: CodecDecoder,
-  variant: string,
+  variant: GoldenVariant,
   golden: GoldenCase,
   json: CaseJson,
   tensors: Tensors,
@@ -146,7 +127,12 @@ async function checkChunked(
 }
 
 /** Numbered clips, each decoded alone and all of them in turns through streams that are open together. */
-async function checkBatch(decoder: CodecDecoder, variant: string, golden: GoldenCase, tensors: Tensors) {
+async function checkBatch(
+  decoder: CodecDecoder,
+  variant: GoldenVariant,
+  golden: GoldenCase,
+  tensors: Tensors,
+) {
   const { groups } = decoder.config;
   const clips = [...tensors.keys()].filter((name) => name.startsWith("codes.")).map((name) => name.slice(6));
   const streams = clips.map(() => decoder.createStream());
@@ -195,7 +181,7 @@ async function checkInvalid(decoder: CodecDecoder, tensors: Tensors): Promise<nu
 
 async function checkCase(
   decoder: CodecDecoder,
-  variant: string,
+  variant: GoldenVariant,
   golden: GoldenCase,
   thorough: boolean,
 ): Promise<number> {
@@ -223,18 +209,13 @@ async function checkCase(
 
 const KINDS = new Set(["decode", "decode-batch", "decode-invalid", "roundtrip", "arithmetic"]);
 
-async function loadOn(backend: BackendName, variant: GoldenVariant): Promise<CodecDecoder | null> {
-  try {
-    const { device } = await selectDevice(backend);
-    const folder = join(variant.folder, "speech_tokenizer");
-    const config = parseCodecConfig(readFileSync(join(folder, "config.json"), "utf8"), variant.folder);
-    const weights = new CodecWeights(await openCheckpoint(folder), config);
-    return await CodecDecoder.load(new Runtime(device, "exact"), weights, config);
-  } catch (error) {
-    if (error instanceof BackendError) return null;
-    throw error;
-  }
-}
+const decoders = new GoldenModels(async (variant, backend) => {
+  const { device } = await selectDevice(backend);
+  const folder = join(variant.folder, "speech_tokenizer");
+  const config = parseCodecConfig(readFileSync(join(folder, "config.json"), "utf8"), variant.folder);
+  const weights = new CodecWeights(await openCheckpoint(folder), config);
+  return CodecDecoder.load(new Runtime(device, "exact"), weights, config);
+});
 
 const variants = goldenVariants(FAMILY).filter(({ folder }) => existsSync(join(folder, "speech_tokenizer")));
 
@@ -246,12 +227,12 @@ for (const variant of variants) {
     process.stderr.write(`${FAMILY}/${variant.name}: ${name} has no tensors, skipped\n`);
     return false;
   });
-  for (const backend of BACKENDS) {
+  for (const backend of GOLDEN_BACKENDS) {
     describe(`reference decodes of ${variant.name} on ${backend}`, () => {
       let decoder: CodecDecoder | null = null;
       let compared = 0;
       beforeAll(async () => {
-        decoder = await loadOn(backend, variant);
+        decoder = await decoders.of(variant, backend);
       });
       afterAll(() => {
         const what = `${cases.length} cases, ${compared} comparisons`;
@@ -261,7 +242,7 @@ for (const variant of variants) {
       for (const golden of cases) {
         test(golden.name, async () => {
           if (decoder === null) return;
-          const count = await checkCase(decoder, variant.name, golden, backend !== "cpu");
+          const count = await checkCase(decoder, variant, golden, backend !== "cpu");
           expect(count).toBeGreaterThan(0);
           compared += count;
         });

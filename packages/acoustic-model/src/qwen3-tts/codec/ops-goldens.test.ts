@@ -1,21 +1,16 @@
 import { tensor2d, type Tensor2D } from "@tensorflow/tfjs-core";
 import {
   compareTensor,
+  GOLDEN_BACKENDS,
   goldenVariants,
   readGoldenJson,
   readTensors,
   ToleranceRules,
+  whereAvailable,
   type GoldenCase,
   type GoldenTensor,
 } from "@voxquant/goldens";
-import {
-  BackendError,
-  ResourceError,
-  Runtime,
-  selectDevice,
-  type BackendName,
-  type Weight,
-} from "@voxquant/quant-core";
+import { ResourceError, Runtime, selectDevice, type Weight } from "@voxquant/quant-core";
 import type { WeightSource } from "@voxquant/nn";
 import { CausalConv, StreamMemory, TransposedConv } from "./causal-conv.js";
 import type { CodecDecoderConfig } from "./config.js";
@@ -36,7 +31,6 @@ import { codebookName } from "./weights.js";
 // The decoder's building blocks alone, each through the code that the model uses: names, filters and classes.
 
 const FAMILY = "qwen3-tts-codec";
-const BACKENDS = ["cpu", "wasm", "native"] as const satisfies readonly BackendName[];
 const rules = new ToleranceRules(FAMILY);
 
 type Tensors = ReadonlyMap<string, GoldenTensor>;
@@ -335,22 +329,16 @@ async function checkOp(runtime: Runtime, golden: GoldenCase): Promise<number | n
   }
 }
 
-async function runtimeOn(backend: BackendName): Promise<Runtime | null> {
-  try {
-    return new Runtime((await selectDevice(backend)).device, "exact");
-  } catch (error) {
-    if (error instanceof BackendError) return null;
-    throw error;
-  }
-}
-
 const cases = goldenVariants(FAMILY)
   .filter(({ name }) => name === "ops")
   .flatMap((variant) => variant.cases.filter(({ tensorsPath }) => tensorsPath !== null));
 
-describe.each(BACKENDS)("codec operators on %s", (backend) => {
+describe.each(GOLDEN_BACKENDS)("codec operators on %s", (backend) => {
   test("each within the reference's tolerance", async () => {
-    const runtime = await runtimeOn(backend);
+    const runtime = await whereAvailable(
+      backend,
+      async () => new Runtime((await selectDevice(backend)).device, "exact"),
+    );
     let compared = 0;
     const others: string[] = [];
     if (runtime !== null) {
