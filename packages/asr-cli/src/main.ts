@@ -1,12 +1,10 @@
-import { readFileSync } from "node:fs";
 import {
+  entryPoints,
   inspectCommand,
   modelsCommand,
   quantizeCommand,
-  runAndExit as runProgramAndExit,
-  runCommand as runProgramCommand,
+  versionOf,
   type Program,
-  type Session,
 } from "@voxquant/cli-core";
 import { benchCommand } from "./commands/bench.js";
 import { imatrixCommand } from "./commands/imatrix.js";
@@ -14,14 +12,10 @@ import { transcribeCommand } from "./commands/transcribe.js";
 import { quantizeProfileOf } from "./family.js";
 import { CATALOGUE } from "./catalogue.js";
 
-const PACKAGE = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {
-  version: string;
-};
-
 const ASR_CLI: Program = {
   name: CATALOGUE.program,
   description: "Speech recognition with quantized models.",
-  version: PACKAGE.version,
+  version: versionOf(new URL("../package.json", import.meta.url)),
   commands: (session) => [
     transcribeCommand(session),
     quantizeCommand(session, {
@@ -45,12 +39,4 @@ const ASR_CLI: Program = {
   ],
 };
 
-/** Runs one command line. Everything that goes wrong is thrown. */
-export function runCommand(args: readonly string[], session: Session): Promise<void> {
-  return runProgramCommand(ASR_CLI, args, session);
-}
-
-/** The whole program: runs the command line, says what went wrong, ends the process with the matching exit code. */
-export function runAndExit(args: readonly string[]): Promise<void> {
-  return runProgramAndExit(ASR_CLI, args);
-}
+export const { runCommand, runAndExit } = entryPoints(ASR_CLI);

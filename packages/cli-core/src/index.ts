@@ -1,6 +1,6 @@
 export { CommandFailure, EXIT_USAGE, UsageError, describeError, exitCodeOf, isAbort } from "./exit.js";
 export type { Session } from "./session.js";
-export { runAndExit, runCommand, type Command, type Program } from "./program.js";
+export { entryPoints, runAndExit, runCommand, versionOf, type Command, type Program } from "./program.js";
 export { Terminal, type TextStream } from "./terminal.js";
 export { startProgress, type Progress } from "./progress.js";
 export { expandGlob } from "./glob.js";

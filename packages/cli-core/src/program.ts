@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import type { CommandModule } from "yargs";
 import { EXIT_OK, UsageError, describeError, exitCodeOf, isAbort } from "./exit.js";
 import { onInterrupt } from "./interrupt.js";
@@ -97,6 +98,26 @@ export async function runAndExit(program: Program, args: readonly string[]): Pro
   dispose();
   // Not left to the event loop: an unread stdin or a parked thread pool would keep the process alive.
   process.stdout.write("", () => process.exit(code));
+}
+
+/** What a program's package exports, and its executable calls. */
+export interface EntryPoints {
+  /** Runs one command line. Everything that goes wrong is thrown. */
+  runCommand(args: readonly string[], session: Session): Promise<void>;
+  /** The whole program: runs the command line, says what went wrong, ends the process with the matching exit code. */
+  runAndExit(args: readonly string[]): Promise<void>;
+}
+
+export function entryPoints(program: Program): EntryPoints {
+  return {
+    runCommand: (args, session) => runCommand(program, args, session),
+    runAndExit: (args) => runAndExit(program, args),
+  };
+}
+
+/** The version that a package.json has. */
+export function versionOf(packageJson: URL): string {
+  return (JSON.parse(readFileSync(packageJson, "utf8")) as { version: string }).version;
 }
 
 /** `transcribe` of `transcribe [files..]`. */

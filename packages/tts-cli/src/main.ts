@@ -1,12 +1,10 @@
-import { readFileSync } from "node:fs";
 import {
+  entryPoints,
   inspectCommand,
   modelsCommand,
   quantizeCommand,
-  runAndExit as runProgramAndExit,
-  runCommand as runProgramCommand,
+  versionOf,
   type Program,
-  type Session,
 } from "@voxquant/cli-core";
 import { CATALOGUE } from "./catalogue.js";
 import { benchCommand } from "./commands/bench.js";
@@ -16,14 +14,10 @@ import { voicesCommand } from "./commands/voices.js";
 import { quantizeProfileOf } from "./family.js";
 import type { LoadModel } from "./model-options.js";
 
-const PACKAGE = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {
-  version: string;
-};
-
 const TTS_CLI: Program = {
   name: CATALOGUE.program,
   description: "Speech synthesis with quantized models.",
-  version: PACKAGE.version,
+  version: versionOf(new URL("../package.json", import.meta.url)),
   commands: (session) => [
     synthesizeCommand(session, async (source, options) => {
       const library: unknown = await import("@voxquant/acoustic-model");
@@ -53,12 +47,4 @@ const TTS_CLI: Program = {
   ],
 };
 
-/** Runs one command line. Everything that goes wrong is thrown. */
-export function runCommand(args: readonly string[], session: Session): Promise<void> {
-  return runProgramCommand(TTS_CLI, args, session);
-}
-
-/** The whole program: runs the command line, says what went wrong, ends the process with the matching exit code. */
-export function runAndExit(args: readonly string[]): Promise<void> {
-  return runProgramAndExit(TTS_CLI, args);
-}
+export const { runCommand, runAndExit } = entryPoints(TTS_CLI);
