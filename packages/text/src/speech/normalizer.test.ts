@@ -136,6 +136,10 @@ test.each([
   ["18:00, 00:00, 6:30pm", "eighteen hundred, midnight, six thirty pm"],
   ["No. 5? No. See v1.2.3 at 192.168.1.1", "Number five? No. See v1.2.3 at 192.168.1.1"],
   ["March 3-5, the 3rd of March 2021", "March third to fifth, the third of March, twenty twenty-one"],
+  [
+    "5 ft. 10 inches, 2 hrs. 5 minutes. 3 km. 4 left",
+    "five feet ten inches, two hours five minutes. three kilometers. four left",
+  ],
   ["AT&T, C++, me@site.com", "AT and T, C plus plus, me@site.com"],
 ])("English: %s", (text, spoken) => {
   expect(say("en", text)).toBe(spoken);

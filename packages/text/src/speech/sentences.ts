@@ -36,9 +36,9 @@ const BEFORE_NAME = new Set(
     " ",
   ),
 );
-/** Abbreviations before a number. */
+/** Abbreviations before a number; also units with a smaller one after them: 5 руб. 20 коп. */
 const BEFORE_NUMBER = new Set(
-  "no nos nr fig vol ch sec p pp art apt approx ca jan feb mar apr jun jul aug sep sept oct nov dec рис табл гл п пп ст т д кв корп стр см тел вып ок".split(
+  "no nos nr fig vol ch sec p pp art apt approx ca jan feb mar apr jun jul aug sep sept oct nov dec ft lb lbs hr hrs рис табл гл п пп ст т д кв корп стр см тел вып ок руб долл тыс млн млрд ч час".split(
     " ",
   ),
 );

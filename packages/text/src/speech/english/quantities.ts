@@ -103,6 +103,14 @@ const UNITS: Readonly<Record<string, Unit>> = {
   px: regular("pixel"),
 };
 
+/** Units that are also written with a dot, which ends no sentence where a smaller unit follows: 5 ft. 10 in. */
+const DOTTED = new Set(["ft", "lb", "lbs", "hr", "hrs"]);
+
+function stopAfter(match: RegExpExecArray, sign: string): string {
+  const end = match.index + match[0].length;
+  return DOTTED.has(sign) && /^[ \u00a0]\d/.test(match.input.slice(end, end + 2)) ? "" : ownStop(match);
+}
+
 interface Currency {
   readonly unit: Unit;
   readonly cents: Unit | null;
@@ -250,7 +258,7 @@ export const ENGLISH_UNITS: readonly Rule[] = [
     say(match) {
       const [from, to] = [englishNumber(match[1]!), englishNumber(match[2]!)];
       if (!isRange(from, to)) return null;
-      return `${numberWords(from)} to ${quantity(to, undefined, UNITS[match[3]!]!)}${ownStop(match)}`;
+      return `${numberWords(from)} to ${quantity(to, undefined, UNITS[match[3]!]!)}${stopAfter(match, match[3]!)}`;
     },
   },
   {
@@ -260,7 +268,7 @@ export const ENGLISH_UNITS: readonly Rule[] = [
     say(match) {
       const value = englishNumber(match[1]!);
       if (/\ds$/.test(match[0])) return `${numberWords(value).replace(/^one /, "")}s`; // 100s of people
-      return quantity(value, undefined, UNITS[match[2]!]!) + ownStop(match);
+      return quantity(value, undefined, UNITS[match[2]!]!) + stopAfter(match, match[2]!);
     },
   },
 ];
