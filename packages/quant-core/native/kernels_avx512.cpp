@@ -92,29 +92,38 @@ namespace voxquant {
 namespace {
 
 // A weight's codes become coarse by factors in 16 bits, the ratios of their scales to the largest scale of a group of 128,
-// which belongs to the largest code that the type or the row has, as quantizers leave it.
+// after they were shifted to the left as far as eight bits allow. Where scales are equal nothing is lost.
 struct Factors {
-  __m512i values;   // 2^(15 - shift) * ratio for up to sixteen scales
+  __m512i values;   // 32767 * ratio for up to sixteen scales
   __m512i places;   // whose factors the next 64 codes take
 };
 
-// The scales (of Group codes each, missing ones zero) to factors and `coarse` scales; step: largest code / 127.
+// The scales (of Group codes each, missing ones zero) to factors and `coarse` scales of codes that are shifted so far.
 template <int Group>
-inline Factors factorsOf(F scale, int count, float step, int shift, float* coarse) {
-  F top = magnitude(scale);
-  top = larger(top, _mm512_permute_ps(top, 0xb1));
-  top = larger(top, _mm512_permute_ps(top, 0x4e));
-  if (Group == 16) top = larger(top, _mm512_shuffle_f32x4(top, top, 0xb1));
-  const F unit = mul(top, splat(step));
-  const F factor = _mm512_maskz_div_ps(_mm512_cmp_ps_mask(top, splat(1e-30f), _CMP_NLE_UQ), mul(scale, splat((float)(32768 >> shift))), unit);
+inline Factors factorsOf(F scale, int count, int shift, float* coarse) {
+  // Of each group of 128 the scale of the largest magnitude, with its sign: codes reach further below zero than above.
+  F most = scale, least = scale;
+  most = larger(most, _mm512_permute_ps(most, 0xb1));
+  least = smaller(least, _mm512_permute_ps(least, 0xb1));
+  most = larger(most, _mm512_permute_ps(most, 0x4e));
+  least = smaller(least, _mm512_permute_ps(least, 0x4e));
+  if (Group == 16) {
+    most = larger(most, _mm512_shuffle_f32x4(most, most, 0xb1));
+    least = smaller(least, _mm512_shuffle_f32x4(least, least, 0xb1));
+  }
+  const F top = _mm512_mask_mov_ps(most, _mm512_cmp_ps_mask(magnitude(least), magnitude(most), _CMP_GT_OQ), least);
+  const F unit = mul(top, splat(1.0f / (float)(1 << shift)));
+  const F ratio = _mm512_maskz_div_ps(_mm512_cmp_ps_mask(magnitude(top), splat(1e-30f), _CMP_NLE_UQ), scale, top);
+  const __m512i values = _mm512_cvtps_epi32(mul(ratio, splat(32767.0f)));
   // Not compressed as it is stored: that takes Zen 4 as long as all the rest.
   constexpr int kFine = kPanelGroup / Group;
   storePart(coarse, _mm512_maskz_compress_ps(Group == 16 ? 0x0101 : 0x1111, unit), (count + kFine - 1) / kFine);
   const __m512i places = Group == 16 ? _mm512_set4_epi32(0x30003, 0x20002, 0x10001, 0) : _mm512_set4_epi32(0x10001, 0x10001, 0, 0);
-  return {_mm512_castsi256_si512(_mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(factor))), _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3), places)};
+  const __m512i spread = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
+  return {_mm512_castsi256_si512(_mm512_cvtsepi32_epi16(values)), _mm512_permutexvar_epi32(spread, places)};
 }
 
-// 64 codes times 2^shift times their factors, rounded. Each second one at a time, in the upper halves of 16 bits.
+// 64 codes times 2^shift times their ratios, rounded. Each second one at a time, in the upper halves of 16 bits.
 template <int Group>
 inline __m512i scaleCodes(__m512i codes, int shift, Factors* factors) {
   const __m512i factor = _mm512_permutexvar_epi16(factors->places, factors->values);
@@ -123,8 +132,8 @@ inline __m512i scaleCodes(__m512i codes, int shift, Factors* factors) {
   const __m128i by = _mm_cvtsi32_si128(shift);
   const __m512i even = _mm512_mulhrs_epi16(_mm512_sll_epi16(_mm512_slli_epi16(codes, 8), by), factor);
   const __m512i odd = _mm512_mulhrs_epi16(_mm512_sll_epi16(_mm512_and_si512(codes, upper), by), factor);
-  const __m512i low = _mm512_srli_epi16(_mm512_add_epi16(even, half), 8);
-  return _mm512_ternarylogic_epi32(upper, _mm512_add_epi16(odd, half), low, 0xca);  // upper ? odd : low
+  const __m512i low = _mm512_srli_epi16(_mm512_adds_epi16(even, half), 8);
+  return _mm512_ternarylogic_epi32(upper, _mm512_adds_epi16(odd, half), low, 0xca);  // upper ? odd : low
 }
 
 // How far codes can be shifted to the left inside eight bits.
@@ -143,10 +152,9 @@ inline int roomAbove(const int8_t* codes, int64_t k) {
 template <int Group>
 inline void coarsenInts(int8_t* codes, const float* scales, int64_t k, float* coarse) {
   const int shift = roomAbove(codes, k);
-  const float step = shift == 0 ? 1.0f : (float)(128 >> shift) / 127.0f;
   for (int64_t left = k; left > 0; left -= 16 * Group, scales += 16, coarse += 16 * Group / kPanelGroup) {
     const int count = left < 16 * Group ? (int)left : 16 * Group;
-    Factors factors = factorsOf<Group>(loadPart(scales, count / Group), count / Group, step, shift, coarse);
+    Factors factors = factorsOf<Group>(loadPart(scales, count / Group), count / Group, shift, coarse);
     for (int i = 0; i < count; i += 64, codes += 64) {
       const __mmask16 some = count - i < 64 ? 0xff : 0xffff;
       _mm512_mask_storeu_epi32(codes, some, scaleCodes<Group>(_mm512_maskz_loadu_epi32(some, codes), shift, &factors));
@@ -154,14 +162,14 @@ inline void coarsenInts(int8_t* codes, const float* scales, int64_t k, float* co
   }
 }
 
-// From the blocks at once: the largest code of Q8_0 is 127.
+// From the blocks at once: codes of Q8_0 fill eight bits.
 void coarsenQ8_0(const uint8_t* blocks, int64_t k, int8_t* codes, float* coarse) {
   constexpr int kBytes = 34;
   for (int64_t left = k / 32; left > 0; left -= 16, coarse += 4) {
     const int count = left < 16 ? (int)left : 16;
     uint16_t halves[16] = {};
     for (int j = 0; j < count; j++) memcpy(&halves[j], blocks + j * kBytes, 2);
-    Factors factors = factorsOf<32>(loadHalf((const uint8_t*)halves), count, 1.0f, 0, coarse);
+    Factors factors = factorsOf<32>(loadHalf((const uint8_t*)halves), count, 0, coarse);
     for (int j = 0; j < count; j += 2, blocks += 2 * kBytes, codes += 64) {
       const bool both = j + 1 < count;
       const __m256i first = load256(blocks + 2), second = both ? load256(blocks + kBytes + 2) : first;
