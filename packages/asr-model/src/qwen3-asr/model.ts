@@ -173,6 +173,7 @@ export class Qwen3AsrModel {
       const pause = new EventLoopBreak(options.signal);
       const audio = await this.#encode(samples, pause, options.trace);
       const embeds = this.#splice(inputIds, audio, options.trace);
+      this.runtime.releaseUnused();
       const { decoder } = this.#network;
       const cache = decoder.createCache(inputIds.length);
       try {
