@@ -75,6 +75,10 @@ Filter unpackFilter(const WeightMatrix& weight, GemmMode mode, int64_t taps) {
   return filter;
 }
 
+void filterRows(const WeightMatrix& weight, int64_t begin, int64_t outs, int64_t taps, float* rows, float* space) {
+  unpackRows(weight, begin, outs, 0, weight.in, taps, rows, weight.in, space);
+}
+
 int64_t blocksPerTask(int64_t blocks) { return std::max<int64_t>(1, std::min(kBlocksPerTask, blocks / (threads() * 4))); }
 
 void multiply(const Filter& filter, const PackedActivations& a, float* c) {

@@ -21,6 +21,9 @@ GemmMode filterMode(const WeightMatrix& weight, bool fast);
 // (channel, tap) to (tap, channel).
 Filter unpackFilter(const WeightMatrix& weight, GemmMode mode, int64_t taps);
 
+// Rows [begin, begin + outs) as float32 [outs, depth], their columns moved so. space: a row, for taps > 1.
+void filterRows(const WeightMatrix& weight, int64_t begin, int64_t outs, int64_t taps, float* rows, float* space);
+
 // Blocks of lanes per task: several, to read each panel of weights from the cache's far end once.
 int64_t blocksPerTask(int64_t blocks);
 
