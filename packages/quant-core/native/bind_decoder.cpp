@@ -106,7 +106,7 @@ int64_t layerBytes(Call& call, napi_value block, const AttentionSegment& first, 
   napi_typedarray_type type;
   size_t elements = 0;
   if (napi_get_typedarray_info(call.env, block, &type, &elements, nullptr, nullptr, nullptr) != napi_ok) return 0;
-  const int64_t elementBytes = type == napi_float32_array ? 4 : type == napi_uint16_array ? 2 : 1;
+  const int64_t elementBytes = type == napi_float32_array ? 4 : 1;
   const int64_t part = static_cast<uint8_t*>(first.values) - static_cast<uint8_t*>(first.keys);
   const bool fits = part > 0 && part <= (int64_t)elements * elementBytes / (2 * (int64_t)layers);
   return fits ? 2 * part : 0;

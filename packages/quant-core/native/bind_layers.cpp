@@ -119,6 +119,31 @@ napi_value cachedAttentionCall(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+// int8CacheBytes(headDim, capacity): of one head's keys or values
+napi_value int8CacheBytesCall(napi_env env, napi_callback_info info) {
+  Call call(env, info, "int8CacheBytes");
+  const int64_t headDim = call.integer(0, "headDim", 1, kMostHeadDim), capacity = call.integer(1, "capacity", 1, INT32_MAX);
+  if (call.failed) return nullptr;
+  napi_value bytes = nullptr;
+  napi_create_int64(env, CacheLayout(headDim).headBytes(capacity), &bytes);
+  return bytes;
+}
+
+// dropInt8Cached(keys, values, kvHeads, headDim, capacity, count)
+napi_value dropInt8CachedCall(napi_env env, napi_callback_info info) {
+  Call call(env, info, "dropInt8Cached");
+  const int64_t kvHeads = call.integer(2, "kvHeads", 1, kMostHeads), headDim = call.integer(3, "headDim", 1, kMostHeadDim);
+  const int64_t capacity = call.integer(4, "capacity", 1, INT32_MAX);
+  const int64_t count = call.integer(5, "count", 0, capacity);
+  if (call.failed) return nullptr;
+  const int64_t head = CacheLayout(headDim).headBytes(capacity);
+  uint8_t* const keys = static_cast<uint8_t*>(call.array(call.args[0], napi_uint8_array, kvHeads * head, "keys"));
+  uint8_t* const values = static_cast<uint8_t*>(call.array(call.args[1], napi_uint8_array, kvHeads * head, "values"));
+  if (call.failed) return nullptr;
+  for (int64_t h = 0; h < kvHeads; h++) dropInt8Cached(keys + h * head, values + h * head, headDim, capacity, count);
+  return nullptr;
+}
+
 // blockAttention(q, k, v, offsets, heads, headDim, scale, out)
 napi_value blockAttentionCall(napi_env env, napi_callback_info info) {
   Call call(env, info, "blockAttention");
@@ -157,10 +182,10 @@ int64_t readSegments(Call& call, size_t keys, size_t values, size_t segments, in
                 std::to_string(segment.capacity));
       break;
     }
-    const int64_t size = kvHeads * segment.capacity * headDim;
     const napi_value key = call.listItem(keys, i), value = call.listItem(values, i);
-    segment.half = call.isArrayOf(key, napi_uint16_array);
-    const napi_typedarray_type type = segment.half ? napi_uint16_array : napi_float32_array;
+    segment.int8 = call.isArrayOf(key, napi_uint8_array);
+    const napi_typedarray_type type = segment.int8 ? napi_uint8_array : napi_float32_array;
+    const int64_t size = kvHeads * (segment.int8 ? CacheLayout(headDim).headBytes(segment.capacity) : segment.capacity * headDim);
     segment.keys = call.array(key, type, size, "keys");
     segment.values = call.array(value, type, size, "values");
     if (segment.start + segment.count > rows) rows = segment.start + segment.count;
@@ -177,6 +202,8 @@ void registerLayers(napi_env env, napi_value exports) {
   exportFunction(env, exports, "layerNorm", layerNormCall);
   exportFunction(env, exports, "headNormRope", headNormRopeCall);
   exportFunction(env, exports, "cachedAttention", cachedAttentionCall);
+  exportFunction(env, exports, "int8CacheBytes", int8CacheBytesCall);
+  exportFunction(env, exports, "dropInt8Cached", dropInt8CachedCall);
   exportFunction(env, exports, "blockAttention", blockAttentionCall);
 }
 

@@ -16,7 +16,7 @@ bool weightOf(Call& call, napi_value value, WeightMatrix* matrix);
 // Throws, and is false, if a weight lies in a file that was cut.
 bool checkFault(Call& call, const WeightMatrix& weight);
 
-// Caches (lists of Float32Array or, for float16, Uint16Array) and their Int32Array of (start, count, position, capacity).
+// Caches (lists of Float32Array or, for int8, Uint8Array) and their Int32Array of (start, count, position, capacity).
 // Returns how many rows they speak of.
 int64_t readSegments(Call& call, size_t keys, size_t values, size_t segments, int64_t kvHeads, int64_t headDim,
                      std::vector<AttentionSegment>* found);

@@ -2,6 +2,7 @@
 // flags; everything else calls through the table. ISA files use no C++ library templates and no shared inline
 // functions, so that the linker can never pick a copy that the machine cannot run.
 #pragma once
+#include "int8_cache.h"
 #include "types.h"
 
 namespace voxquant {
@@ -151,9 +152,13 @@ struct Isa {
   // and gives the factor for what was accumulated before. visible[lane]: keys that the lane may see (null: all).
   void (*softmaxTile)(float* s, int keys, const int64_t* visible, float* m, float* l, float* factor);
   void (*scaleTile)(float* c, int64_t n, const float* factor);  // c [n, lanes] *= factor [lanes]
-  // One token's query heads of a group against keys and values [tokens, stride], float32 or (half) float16: out [group, headDim]
-  void (*attendToken)(const float* q, const void* keys, const void* values, bool half, int64_t tokens, int64_t stride, int group, int64_t headDim, float scale, float* out);
-  void (*toHalf)(const float* x, int64_t n, uint16_t* out);  // float16, nearest; beyond its range the largest finite
+  // One token's query heads of a group against keys and values [tokens, stride]: out [group, headDim]
+  void (*attendToken)(const float* q, const float* keys, const float* values, int64_t tokens, int64_t stride, int group, int64_t headDim, float scale, float* out);
+  // `count` vectors [headDim], `stride` floats apart, to the positions of a head of an 8-bit cache; one with a value that is
+  // not finite becomes NaN
+  void (*storeKeys)(const float* x, int64_t stride, int64_t count, int64_t headDim, uint8_t* keys, int64_t position);
+  void (*storeValues)(const float* x, int64_t stride, int64_t count, int64_t headDim, uint8_t* values, int64_t position);
+  void (*attendInt8)(const Int8Attention& attention);
   void (*snake)(const float* x, const float* alpha, const float* inverseBeta, int64_t n, float* out);  // x + sin^2(x * alpha) * inverseBeta
   void (*addScaled)(const float* x, const float* y, const float* scale, int64_t n, float* out);        // x + scale * y; out may be x
   // Weights for tileBf16, null where that is: up to kBf16Outs rows of k floats, missing ones zero

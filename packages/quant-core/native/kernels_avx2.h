@@ -6,6 +6,37 @@
 namespace voxquant {
 namespace {
 
+// Of vector_int8_attention.h.
+typedef __m256i I;
+typedef __m256i KeyCodes;
+typedef __m256i ValuePairs;
+constexpr int kCodeOffset = 0;
+inline I splatInt(int32_t x) { return _mm256_set1_epi32(x); }
+inline F toFloat(I a) { return _mm256_cvtepi32_ps(a); }
+inline KeyCodes loadCodes(const uint8_t* p) { return _mm256_xor_si256(_mm256_loadu_si256((const __m256i*)p), _mm256_set1_epi8((char)0x80)); }
+inline ValuePairs loadPairs(const int8_t* p) { return _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i*)p)); }
+inline I dotQuads(I sums, KeyCodes codes, int32_t quad) {
+  return _mm256_add_epi32(sums, dotBytes(_mm256_abs_epi8(codes), _mm256_sign_epi8(splatInt(quad), codes)));
+}
+inline I dotPairs(I sums, ValuePairs pairs, int32_t pair) { return _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, splatInt(pair))); }
+inline void storeInt8(int8_t* p, F v) {
+  const __m256i i = _mm256_cvtps_epi32(v);
+  const __m128i narrow = _mm_packs_epi32(_mm256_castsi256_si128(i), _mm256_extracti128_si256(i, 1));
+  _mm_storel_epi64((__m128i*)p, _mm_packs_epi16(narrow, narrow));
+}
+inline void storeInt16(int16_t* p, F v) {
+  const __m256i i = _mm256_cvtps_epi32(v);
+  _mm_storeu_si128((__m128i*)p, _mm_packs_epi32(_mm256_castsi256_si128(i), _mm256_extracti128_si256(i, 1)));
+}
+
+}  // namespace
+}  // namespace voxquant
+
+#include "vector_int8_attention.h"
+
+namespace voxquant {
+namespace {
+
 void transpose8(F* r) {
   F t[8];
   for (int i = 0; i < 8; i += 2) {

@@ -6,6 +6,7 @@
 // accumulator starts at -128 * (sum of the group's activations).
 #include "vectors_avx512.h"
 #include "vector_attention.h"
+#include "vector_int8_attention.h"
 #include "gemv_avx512.h"
 #include "conv_int8.h"
 
@@ -204,7 +205,7 @@ extern const Isa kAvx512 = {
     "avx512vnni", kLanes, true, unpackAvx2,     dequantizeAvx2, gemvExact,         gemvFast,        quantizeRow,
     packF32,      tileF32Kernel, nullptr,         nullptr,         nullptr,
     storeTile,    addKernel,     siluMulKernel,  geluKernel,     siluKernel,        rmsNormKernel,   layerNormKernel,
-    normRopeKernel, softmaxTileKernel, scaleTileKernel, attendTokenKernel, toHalfKernel,
+    normRopeKernel, softmaxTileKernel, scaleTileKernel, attendTokenKernel, storeKeysKernel, storeValuesKernel, attendInt8Kernel,
     snakeKernel,  addScaledKernel, nullptr, false, &kInt8, &kConvInt8, nullptr,
 };
 

@@ -89,7 +89,7 @@ const Isa* isaAvxVnni() {
       "avxvnni",    kLanes, false, unpackAvx2,     dequantizeAvx2, gemvExact,         gemvFast,        quantizeRow,
       packF32,      tileF32Kernel, nullptr,        nullptr,         nullptr,
       storeTile,    addKernel,     siluMulKernel,  geluKernel,     siluKernel,        rmsNormKernel,   layerNormKernel,
-      normRopeKernel, softmaxTileKernel, scaleTileKernel, attendTokenKernel, toHalfKernel,
+      normRopeKernel, softmaxTileKernel, scaleTileKernel, attendTokenKernel, storeKeysKernel, storeValuesKernel, attendInt8Kernel,
       snakeKernel,  addScaledKernel, nullptr, false, &kInt8,
   };
   return &table;

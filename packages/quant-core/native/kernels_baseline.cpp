@@ -52,15 +52,55 @@ inline float largestLane(F a) {
 }
 inline float halfScalar(const uint8_t* p) { return halfToFloat(p); }
 inline F loadHalf(const uint8_t* p) { return F{halfToFloat(p), halfToFloat(p + 2), halfToFloat(p + 4), halfToFloat(p + 6)}; }
-inline void storeHalf(uint16_t* p, F v) {
-  for (int i = 0; i < W; i++) p[i] = float_to_half(v[i]);
-}
 inline F loadBf16(const uint8_t* p) { return F{bf16ToFloat(p), bf16ToFloat(p + 2), bf16ToFloat(p + 4), bf16ToFloat(p + 6)}; }
+
+// Of vector_int8_attention.h.
+struct KeyCodes {
+  int8_t codes[4 * W];
+};
+struct ValuePairs {
+  int8_t values[2 * W];
+};
+constexpr int kCodeOffset = 0;
+inline I splatInt(int32_t x) { return I{x, x, x, x}; }
+inline F toFloat(I a) { return __builtin_convertvector(a, F); }
+inline KeyCodes loadCodes(const uint8_t* p) {
+  KeyCodes k;
+  for (int i = 0; i < 4 * W; i++) k.codes[i] = (int8_t)(p[i] - 128);
+  return k;
+}
+inline ValuePairs loadPairs(const int8_t* p) {
+  ValuePairs v;
+  memcpy(v.values, p, sizeof v.values);
+  return v;
+}
+inline I dotQuads(I sums, const KeyCodes& keys, int32_t quad) {
+  int8_t q[4];
+  memcpy(q, &quad, 4);
+  const int8_t* k = keys.codes;
+  for (int i = 0; i < W; i++, k += 4) sums[i] += k[0] * q[0] + k[1] * q[1] + k[2] * q[2] + k[3] * q[3];
+  return sums;
+}
+inline I dotPairs(I sums, const ValuePairs& pairs, int32_t pair) {
+  int16_t w[2];
+  memcpy(w, &pair, 4);
+  for (int i = 0; i < W; i++) sums[i] += pairs.values[2 * i] * w[0] + pairs.values[2 * i + 1] * w[1];
+  return sums;
+}
+inline void storeInt8(int8_t* p, F v) {
+  const F rounded = roundEven(v);
+  for (int i = 0; i < W; i++) p[i] = rounded[i] >= -127.0f && rounded[i] <= 127.0f ? (int8_t)rounded[i] : 0;
+}
+inline void storeInt16(int16_t* p, F v) {
+  const F rounded = roundEven(v);
+  for (int i = 0; i < W; i++) p[i] = rounded[i] >= -32767.0f && rounded[i] <= 32767.0f ? (int16_t)rounded[i] : 0;
+}
 
 }  // namespace
 }  // namespace voxquant
 
 #include "vector_attention.h"
+#include "vector_int8_attention.h"
 
 namespace voxquant {
 namespace {
@@ -141,7 +181,7 @@ const Isa* isaBaseline() {
       "baseline",   kLanes, false, unpackRow,      dequantizeRow,  gemvExact,         gemvFast,        quantizeRow,
       packF32,      tileF32Kernel, nullptr,        nullptr,         nullptr,
       storeTile,    addKernel,     siluMulKernel,  geluKernel,     siluKernel,        rmsNormKernel,   layerNormKernel,
-      normRopeKernel, softmaxTileKernel, scaleTileKernel, attendTokenKernel, toHalfKernel,
+      normRopeKernel, softmaxTileKernel, scaleTileKernel, attendTokenKernel, storeKeysKernel, storeValuesKernel, attendInt8Kernel,
       snakeKernel,  addScaledKernel, nullptr, false,
   };
   return &table;

@@ -10,6 +10,41 @@
 namespace voxquant {
 namespace {
 
+// Of vector_int8_attention.h.
+typedef int32x4_t I;
+typedef int8x16_t KeyCodes;
+typedef int16x8_t ValuePairs;
+constexpr int kCodeOffset = 0;
+inline I splatInt(int32_t x) { return vdupq_n_s32(x); }
+inline F toFloat(I a) { return vcvtq_f32_s32(a); }
+inline KeyCodes loadCodes(const uint8_t* p) { return vreinterpretq_s8_u8(veorq_u8(vld1q_u8(p), vdupq_n_u8(0x80))); }
+inline ValuePairs loadPairs(const int8_t* p) { return vmovl_s8(vld1_s8(p)); }
+inline I dotQuads(I sums, KeyCodes codes, int32_t quad) {
+  const int8x16_t q = vreinterpretq_s8_s32(vdupq_n_s32(quad));
+  if (Dot::kQuads) return Dot::add(sums, codes, q);
+  const int32x4_t low = vpaddlq_s16(vmull_s8(vget_low_s8(codes), vget_low_s8(q)));
+  const int32x4_t high = vpaddlq_s16(vmull_s8(vget_high_s8(codes), vget_high_s8(q)));
+  return vaddq_s32(sums, vpaddq_s32(low, high));
+}
+inline I dotPairs(I sums, ValuePairs pairs, int32_t pair) {
+  const int16x4_t weights = vreinterpret_s16_s32(vdup_n_s32(pair));
+  return vaddq_s32(sums, vpaddq_s32(vmull_s16(vget_low_s16(pairs), weights), vmull_s16(vget_high_s16(pairs), weights)));
+}
+inline void storeInt8(int8_t* p, F v) {
+  const int16x4_t narrow = vqmovn_s32(vcvtnq_s32_f32(v));
+  const int8x8_t codes = vqmovn_s16(vcombine_s16(narrow, narrow));
+  memcpy(p, &codes, 4);
+}
+inline void storeInt16(int16_t* p, F v) { vst1_s16(p, vqmovn_s32(vcvtnq_s32_f32(v))); }
+
+}  // namespace
+}  // namespace voxquant
+
+#include "vector_int8_attention.h"
+
+namespace voxquant {
+namespace {
+
 // ---- unpacking ----
 
 template <class Q>
@@ -446,7 +481,9 @@ inline Isa levelOf(const char* name) {
   level.softmaxTile = softmaxTileKernel;
   level.scaleTile = scaleTileKernel;
   level.attendToken = attendTokenKernel;
-  level.toHalf = toHalfKernel;
+  level.storeKeys = storeKeysKernel;
+  level.storeValues = storeValuesKernel;
+  level.attendInt8 = attendInt8Kernel;
   level.snake = snakeKernel;
   level.addScaled = addScaledKernel;
   return level;

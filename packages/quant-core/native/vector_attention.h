@@ -1,5 +1,5 @@
 #pragma once
-// Softmax and attention kernels over the vector type of vector_kernels.h.
+// Softmax and float32 attention kernels over the vector type of vector_kernels.h.
 #include "vector_kernels.h"
 
 namespace voxquant {
@@ -35,19 +35,18 @@ void scaleTileKernel(float* c, int64_t n, const float* factor) {
 
 constexpr int kTokenBlock = 64;
 
-// G query heads against up to kTokenBlock keys of the type that L loads: scores into s [G, kTokenBlock]. Four keys at a
+// G query heads against up to kTokenBlock keys: scores into s [G, kTokenBlock]. Four keys at a
 // time, whose sums over lanes are then made together. Fetches the values, which come next, and the keys after them.
-template <class L, int G>
-inline void tokenScores(const float* q, const uint8_t* keys, const uint8_t* values, int64_t tokens, int64_t stride, int64_t headDim, float scale, float* s) {
+template <int G>
+inline void tokenScores(const float* q, const float* keys, const float* values, int64_t tokens, int64_t stride, int64_t headDim, float scale, float* s) {
   constexpr int kKeys = 4;
-  const int64_t rowBytes = stride * L::kBytes;
   for (int64_t t = 0; t < tokens; t += kKeys) {
-    const uint8_t* key[kKeys];
+    const float* key[kKeys];
     for (int u = 0; u < kKeys; u++) {
-      key[u] = keys + (t + u < tokens ? t + u : t) * rowBytes;
-      for (int64_t line = 0; line < headDim * L::kBytes; line += 64) {
-        __builtin_prefetch(values + (t + u) * rowBytes + line, 0, 2);
-        __builtin_prefetch(key[u] + kTokenBlock * rowBytes + line, 0, 2);
+      key[u] = keys + (t + u < tokens ? t + u : t) * stride;
+      for (int64_t line = 0; line < headDim; line += 16) {
+        __builtin_prefetch(values + (t + u) * stride + line, 0, 2);
+        __builtin_prefetch(key[u] + kTokenBlock * stride + line, 0, 2);
       }
     }
     F acc[G][kKeys];
@@ -56,7 +55,7 @@ inline void tokenScores(const float* q, const uint8_t* keys, const uint8_t* valu
     int64_t i = 0;
     for (; i + W <= headDim; i += W) {
       F k[kKeys];
-      for (int u = 0; u < kKeys; u++) k[u] = L::vector(key[u] + i * L::kBytes);
+      for (int u = 0; u < kKeys; u++) k[u] = load(key[u] + i);
       for (int g = 0; g < G; g++) {
         const F query = load(q + g * headDim + i);
         for (int u = 0; u < kKeys; u++) acc[g][u] = fma(k[u], query, acc[g][u]);
@@ -66,7 +65,7 @@ inline void tokenScores(const float* q, const uint8_t* keys, const uint8_t* valu
       float dots[kKeys];
       sumLanes4(acc[g], dots);
       for (int u = 0; u < kKeys && t + u < tokens; u++) {
-        for (int64_t j = i; j < headDim; j++) dots[u] += L::scalar(key[u] + j * L::kBytes) * q[g * headDim + j];
+        for (int64_t j = i; j < headDim; j++) dots[u] += key[u][j] * q[g * headDim + j];
         s[g * kTokenBlock + t + u] = dots[u] * scale;
       }
     }
@@ -74,17 +73,17 @@ inline void tokenScores(const float* q, const uint8_t* keys, const uint8_t* valu
 }
 
 // out [G, headDim] = factor * out + sum of the values with weights p [G, kTokenBlock]; columns [i, end) in steps of U vectors
-template <class L, int G, int U>
-inline int64_t valueColumns(const float* p, const uint8_t* values, int64_t tokens, int64_t stride, int64_t headDim, int64_t i,
+template <int G, int U>
+inline int64_t valueColumns(const float* p, const float* values, int64_t tokens, int64_t stride, int64_t headDim, int64_t i,
                             const float* factor, float* out) {
   for (; i + U * W <= headDim; i += U * W) {
     F acc[G][U];
     for (int g = 0; g < G; g++)
       for (int u = 0; u < U; u++) acc[g][u] = mul(load(out + g * headDim + i + u * W), splat(factor[g]));
     for (int64_t t = 0; t < tokens; t++) {
-      const uint8_t* value = values + (t * stride + i) * L::kBytes;
+      const float* value = values + t * stride + i;
       F v[U];
-      for (int u = 0; u < U; u++) v[u] = L::vector(value + u * W * L::kBytes);
+      for (int u = 0; u < U; u++) v[u] = load(value + u * W);
       for (int g = 0; g < G; g++) {
         F weight = splat(p[g * kTokenBlock + t]);
         for (int u = 0; u < U; u++) acc[g][u] = fma(v[u], weight, acc[g][u]);
@@ -96,21 +95,21 @@ inline int64_t valueColumns(const float* p, const uint8_t* values, int64_t token
   return i;
 }
 
-template <class L, int G>
-inline void tokenValues(const float* p, const uint8_t* values, int64_t tokens, int64_t stride, int64_t headDim,
+template <int G>
+inline void tokenValues(const float* p, const float* values, int64_t tokens, int64_t stride, int64_t headDim,
                         const float* factor, float* out) {
-  int64_t i = valueColumns<L, G, 4>(p, values, tokens, stride, headDim, 0, factor, out);
-  i = valueColumns<L, G, 1>(p, values, tokens, stride, headDim, i, factor, out);
+  int64_t i = valueColumns<G, 4>(p, values, tokens, stride, headDim, 0, factor, out);
+  i = valueColumns<G, 1>(p, values, tokens, stride, headDim, i, factor, out);
   for (; i < headDim; i++)
     for (int g = 0; g < G; g++) {
       float sum = out[g * headDim + i] * factor[g];
-      for (int64_t t = 0; t < tokens; t++) sum += L::scalar(values + (t * stride + i) * L::kBytes) * p[g * kTokenBlock + t];
+      for (int64_t t = 0; t < tokens; t++) sum += values[t * stride + i] * p[g * kTokenBlock + t];
       out[g * headDim + i] = sum;
     }
 }
 
-template <class L, int G>
-void attendTokenFixed(const float* q, const uint8_t* keys, const uint8_t* values, int64_t tokens, int64_t stride,
+template <int G>
+void attendTokenFixed(const float* q, const float* keys, const float* values, int64_t tokens, int64_t stride,
                       int64_t headDim, float scale, float* out) {
   float s[G * kTokenBlock], m[G], l[G], factor[G];
   for (int g = 0; g < G; g++) {
@@ -120,7 +119,7 @@ void attendTokenFixed(const float* q, const uint8_t* keys, const uint8_t* values
   memset(out, 0, sizeof(float) * (size_t)(G * headDim));
   for (int64_t start = 0; start < tokens; start += kTokenBlock) {
     const int64_t count = tokens - start < kTokenBlock ? tokens - start : kTokenBlock;
-    tokenScores<L, G>(q, keys + start * stride * L::kBytes, values + start * stride * L::kBytes, count, stride, headDim, scale, s);
+    tokenScores<G>(q, keys + start * stride, values + start * stride, count, stride, headDim, scale, s);
     for (int g = 0; g < G; g++) {
       float* row = s + g * kTokenBlock;
       for (int64_t t = count; t < kTokenBlock; t++) row[t] = -INFINITY;
@@ -139,7 +138,7 @@ void attendTokenFixed(const float* q, const uint8_t* keys, const uint8_t* values
       l[g] = l[g] * factor[g] + sumLanes(total);
       m[g] = largest;
     }
-    tokenValues<L, G>(s, values + start * stride * L::kBytes, count, stride, headDim, factor, out);
+    tokenValues<G>(s, values + start * stride, count, stride, headDim, factor, out);
   }
   for (int g = 0; g < G; g++) {
     const float inverse = 1.0f / l[g];
@@ -147,38 +146,17 @@ void attendTokenFixed(const float* q, const uint8_t* keys, const uint8_t* values
   }
 }
 
-template <class L>
-void attendTokenOf(const float* q, const uint8_t* keys, const uint8_t* values, int64_t tokens, int64_t stride, int group,
-                   int64_t headDim, float scale, float* out) {
+void attendTokenKernel(const float* q, const float* keys, const float* values, int64_t tokens, int64_t stride, int group,
+                       int64_t headDim, float scale, float* out) {
   int g = 0;
   for (; g + 4 <= group; g += 4)
-    attendTokenFixed<L, 4>(q + g * headDim, keys, values, tokens, stride, headDim, scale, out + g * headDim);
+    attendTokenFixed<4>(q + g * headDim, keys, values, tokens, stride, headDim, scale, out + g * headDim);
   q += g * headDim;
   out += g * headDim;
   switch (group - g) {
-    case 1: attendTokenFixed<L, 1>(q, keys, values, tokens, stride, headDim, scale, out); break;
-    case 2: attendTokenFixed<L, 2>(q, keys, values, tokens, stride, headDim, scale, out); break;
-    case 3: attendTokenFixed<L, 3>(q, keys, values, tokens, stride, headDim, scale, out); break;
-  }
-}
-
-void attendTokenKernel(const float* q, const void* keys, const void* values, bool half, int64_t tokens, int64_t stride,
-                       int group, int64_t headDim, float scale, float* out) {
-  const uint8_t *k = (const uint8_t*)keys, *v = (const uint8_t*)values;
-  if (half) attendTokenOf<LoadF16>(q, k, v, tokens, stride, group, headDim, scale, out);
-  else attendTokenOf<LoadF32>(q, k, v, tokens, stride, group, headDim, scale, out);
-}
-
-constexpr float kLargestHalf = 65504.0f;
-
-void toHalfKernel(const float* x, int64_t n, uint16_t* out) {
-  const F most = splat(kLargestHalf), least = splat(-kLargestHalf);
-  int64_t i = 0;
-  for (; i + W <= n; i += W) storeHalf(out + i, larger(least, smaller(most, load(x + i))));
-  if (i < n) {
-    uint16_t rest[W];
-    storeHalf(rest, larger(least, smaller(most, loadPart(x + i, (int)(n - i)))));
-    memcpy(out + i, rest, sizeof(uint16_t) * (size_t)(n - i));
+    case 1: attendTokenFixed<1>(q, keys, values, tokens, stride, headDim, scale, out); break;
+    case 2: attendTokenFixed<2>(q, keys, values, tokens, stride, headDim, scale, out); break;
+    case 3: attendTokenFixed<3>(q, keys, values, tokens, stride, headDim, scale, out); break;
   }
 }
 

@@ -2,7 +2,7 @@
 // Kernels written once over a vector type and compiled in every ISA file. The including file defines, in an anonymous
 // namespace: `F` (vector of W floats), W, kVectors (vectors per packed block), kTileOuts (outputs per float tile) and
 // the operations load, loadPart, store, storePart, splat, add, sub, mul, div, fma, larger (b if unordered), smaller,
-// magnitude, squareRoot, roundEven, scaleByPower2, zeroBelow, sumLanes, sumLanes4, largestLane, loadHalf, storeHalf, loadBf16.
+// magnitude, squareRoot, roundEven, scaleByPower2, zeroBelow, sumLanes, sumLanes4, largestLane, loadHalf, loadBf16.
 
 namespace voxquant {
 namespace {

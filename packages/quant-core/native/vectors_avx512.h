@@ -54,12 +54,23 @@ inline float halfScalar(const uint8_t* p) {
   return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(h)));
 }
 inline F loadHalf(const uint8_t* p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)p)); }
-inline void storeHalf(uint16_t* p, F v) {
-  _mm256_storeu_si256((__m256i*)p, _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
-}
 inline F loadBf16(const uint8_t* p) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)p)), 16));
 }
+
+// Of vector_int8_attention.h.
+typedef __m512i I;
+typedef __m512i KeyCodes;
+typedef __m512i ValuePairs;
+constexpr int kCodeOffset = 128;
+inline I splatInt(int32_t x) { return _mm512_set1_epi32(x); }
+inline F toFloat(I a) { return _mm512_cvtepi32_ps(a); }
+inline KeyCodes loadCodes(const uint8_t* p) { return _mm512_loadu_si512(p); }
+inline ValuePairs loadPairs(const int8_t* p) { return _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i*)p)); }
+inline I dotQuads(I sums, KeyCodes codes, int32_t quad) { return _mm512_dpbusd_epi32(sums, codes, splatInt(quad)); }
+inline I dotPairs(I sums, ValuePairs pairs, int32_t pair) { return _mm512_dpwssd_epi32(sums, pairs, splatInt(pair)); }
+inline void storeInt8(int8_t* p, F v) { _mm_storeu_si128((__m128i*)p, _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(v))); }
+inline void storeInt16(int16_t* p, F v) { _mm256_storeu_si256((__m256i*)p, _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(v))); }
 
 // Sixteen rows of sixteen floats to columns.
 inline void transpose16(F* r) {

@@ -56,10 +56,6 @@ inline F loadHalf(const uint8_t* p) {
   memcpy(&h, p, 8);
   return vcvt_f32_f16(h);
 }
-inline void storeHalf(uint16_t* p, F v) {
-  const float16x4_t h = vcvt_f16_f32(v);
-  memcpy(p, &h, 8);
-}
 inline F loadBf16(const uint8_t* p) {
   uint16x4_t h;
   memcpy(&h, p, 8);

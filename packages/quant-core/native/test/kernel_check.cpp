@@ -137,50 +137,104 @@ void checkRowsAlone(const std::string& level, const Matrix& m) {
   }
 }
 
-void checkAttention(const std::string& level, int64_t heads, int64_t kvHeads, int64_t headDim, int64_t before, int64_t rows, bool half, int64_t window) {
-  const int64_t capacity = before + rows + 3;
-  std::vector<float> keys = randoms(kvHeads * capacity * headDim), values = randoms(kvHeads * capacity * headDim);
-  std::vector<uint16_t> halfKeys(keys.size()), halfValues(values.size());
-  if (half) {
-    isa().toHalf(keys.data(), (int64_t)keys.size(), halfKeys.data());
-    isa().toHalf(values.data(), (int64_t)values.size(), halfValues.data());
-    isaBaseline()->dequantize(F16, (const uint8_t*)halfKeys.data(), (int64_t)keys.size(), keys.data());
-    isaBaseline()->dequantize(F16, (const uint8_t*)halfValues.data(), (int64_t)values.size(), values.data());
+// A position's vector out of a head of an 8-bit cache.
+std::vector<double> fromInt8(const std::vector<uint8_t>& cache, int64_t head, int64_t capacity, int64_t headDim, int64_t t, bool key) {
+  const CacheLayout layout(headDim);
+  const uint8_t* block = cache.data() + head * layout.headBytes(capacity) + t / kCacheBlock * layout.blockBytes;
+  const int64_t at = t % kCacheBlock;
+  std::vector<double> x((size_t)headDim);
+  for (int64_t i = 0; i < headDim; i++) {
+    const int code = key ? block[(i / 4 * kCacheBlock + at) * 4 + i % 4] - 128 : (int8_t)block[(at / 2 * layout.padded + i) * 2 + at % 2];
+    float scale;
+    const uint8_t* bits = block + layout.codeBytes + (i / kCacheGroup * kCacheBlock + at) * 2;
+    const uint32_t wide = (uint32_t)(bits[0] | bits[1] << 8) << 16;
+    memcpy(&scale, &wide, 4);
+    x[(size_t)i] = code * (double)scale;
   }
-  const std::vector<float> q = randoms(rows * heads * headDim), k = randoms(rows * kvHeads * headDim), v = randoms(rows * kvHeads * headDim);
-  std::vector<float> got((size_t)(rows * heads * headDim));
-  AttentionSegment segment = {};
-  segment.keys = half ? (void*)halfKeys.data() : keys.data();
-  segment.values = half ? (void*)halfValues.data() : values.data();
-  segment.half = half;
-  segment.count = rows;
-  segment.position = before;
-  segment.capacity = capacity;
+  return x;
+}
+
+// What attendInt8 makes of a query vector.
+std::vector<double> roundedQuery(const float* q, int64_t headDim) {
+  std::vector<double> x((size_t)headDim);
+  for (int64_t first = 0; first < headDim; first += kCacheGroup) {
+    const int64_t end = first + kCacheGroup < headDim ? first + kCacheGroup : headDim;
+    float top = 0;
+    for (int64_t i = first; i < end; i++) top = fmaxf(top, fabsf(q[i]));
+    for (int64_t i = first; i < end; i++) x[(size_t)i] = nearbyintf(q[i] * (127.0f / top)) * (double)(top / 127.0f);
+  }
+  return x;
+}
+
+struct AttentionShape {
+  int64_t heads, kvHeads, headDim;
+};
+
+void checkAttention(const std::string& level, const AttentionShape& shape, int64_t before, int64_t rows, bool int8, int64_t window) {
+  const int64_t heads = shape.heads, kvHeads = shape.kvHeads, headDim = shape.headDim, capacity = before + rows + 3, all = before + rows;
+  const std::vector<float> k = randoms(all * kvHeads * headDim), v = randoms(all * kvHeads * headDim), q = randoms(all * heads * headDim);
+  const size_t size = (size_t)(kvHeads * (int8 ? CacheLayout(headDim).headBytes(capacity) : capacity * headDim * 4));
+  std::vector<uint8_t> keys(size, 0x7f), values(size, 0x7f);  // what was not written is not to be used
   const float scale = 1.0f / sqrtf((float)headDim);
-  cachedAttention(q.data(), k.data(), v.data(), &segment, 1, heads, kvHeads, headDim, scale, got.data(), window);
-  std::vector<double> wanted(got.size()), limit(got.size(), half ? 2e-3 : 4e-5);
+  std::vector<float> first((size_t)(before * heads * headDim)), got((size_t)(rows * heads * headDim)), alone(got.size());
+  auto attend = [&](int64_t begin, int64_t count, float* out) {
+    AttentionSegment segment = {};
+    segment.keys = keys.data();
+    segment.values = values.data();
+    segment.int8 = int8;
+    segment.count = count;
+    segment.position = begin;
+    segment.capacity = capacity;
+    cachedAttention(q.data() + begin * heads * headDim, k.data() + begin * kvHeads * headDim, v.data() + begin * kvHeads * headDim, &segment, 1,
+                    heads, kvHeads, headDim, scale, out, window);
+  };
+  attend(0, before, first.data());
+  attend(before, rows, got.data());
+  const std::string what = level + " attention " + std::to_string(heads) + "/" + std::to_string(kvHeads) + " x " + std::to_string(headDim) + " rows " +
+                           std::to_string(rows) + " after " + std::to_string(before) + (int8 ? " int8" : " f32") + " window " + std::to_string(window);
+  std::vector<double> wanted(got.size()), limit(got.size());
   for (int64_t r = 0; r < rows; r++)
     for (int64_t h = 0; h < heads; h++) {
       const int64_t kv = h * kvHeads / heads;
+      const float* query = q.data() + ((before + r) * heads + h) * headDim;
+      const std::vector<double> x = int8 ? roundedQuery(query, headDim) : std::vector<double>(query, query + headDim);
+      auto cached = [&](const std::vector<uint8_t>& cache, const std::vector<float>& fresh, int64_t t) {
+        const float* from = fresh.data() + (t * kvHeads + kv) * headDim;
+        return int8 ? fromInt8(cache, kv, capacity, headDim, t, &cache == &keys) : std::vector<double>(from, from + headDim);
+      };
       std::vector<double> scores;
       double total = 0;
-      auto element = [&](const std::vector<float>& cache, const std::vector<float>& fresh, int64_t t, int64_t i) {
-        return (double)(t < before ? cache[(size_t)((kv * capacity + t) * headDim + i)] : fresh[(size_t)(((t - before) * kvHeads + kv) * headDim + i)]);
-      };
-      const int64_t first = window > before + r ? 0 : before + r - window + 1;
-      for (int64_t t = first; t <= before + r; t++) {
+      const int64_t start = window > before + r ? 0 : before + r - window + 1;
+      for (int64_t t = start; t <= before + r; t++) {
+        const std::vector<double> key = cached(keys, k, t);
         double dot = 0;
-        for (int64_t i = 0; i < headDim; i++) dot += q[(size_t)((r * heads + h) * headDim + i)] * element(keys, k, t, i);
+        for (int64_t i = 0; i < headDim; i++) dot += x[(size_t)i] * key[(size_t)i];
         scores.push_back(exp(dot * scale));
         total += scores.back();
       }
-      for (int64_t i = 0; i < headDim; i++) {
-        double sum = 0;
-        for (size_t t = 0; t < scores.size(); t++) sum += scores[t] / total * element(values, v, first + (int64_t)t, i);
-        wanted[(size_t)((r * heads + h) * headDim + i)] = sum;
+      for (size_t t = 0; t < scores.size(); t++) {
+        const std::vector<double> value = cached(values, v, start + (int64_t)t);
+        for (int64_t i = 0; i < headDim; i++) wanted[(size_t)((r * heads + h) * headDim + i)] += scores[t] / total * value[(size_t)i];
       }
+      // int8: a weight is rounded to 2^-16 of the largest of its tile, times a value of up to 2
+      for (int64_t i = 0; i < headDim; i++) limit[(size_t)((r * heads + h) * headDim + i)] = int8 ? 1e-4 : 4e-5;
     }
-  expectClose(level + " attention rows " + std::to_string(rows) + " after " + std::to_string(before) + (half ? " f16" : " f32") + " window " + std::to_string(window), got, wanted, limit);
+  expectClose(what, got, wanted, limit);
+  if (!int8) return;
+  for (int64_t r = 0; r < rows; r++) attend(before + r, 1, alone.data() + r * heads * headDim);
+  expectClose(what + " row alone", alone, std::vector<double>(got.begin(), got.end()), std::vector<double>(got.size(), 0.0));
+  for (int64_t t = 0; t < all; t++)
+    for (int64_t head = 0; head < kvHeads; head++)
+      for (bool key : {true, false}) {
+        const float* from = (key ? k : v).data() + (t * kvHeads + head) * headDim;
+        const std::vector<double> held = fromInt8(key ? keys : values, head, capacity, headDim, t, key);
+        std::vector<double> original(from, from + headDim), slack((size_t)headDim);
+        for (int64_t i = 0; i < headDim; i++) {
+          const int64_t group = i / kCacheGroup * kCacheGroup, end = group + kCacheGroup < headDim ? group + kCacheGroup : headDim;
+          for (int64_t j = group; j < end; j++) slack[(size_t)i] = fmax(slack[(size_t)i], fabs((double)from[j]) / 127 * 0.505);
+        }
+        expectClose(what + " cached", std::vector<float>(held.begin(), held.end()), original, slack);
+      }
 }
 
 void checkElementwise(const std::string& level) {
@@ -368,10 +422,12 @@ int main(int argc, char** argv) {
         }
         checkRowsAlone(level->name, wide);
       }
-      for (bool half : {false, true})
+      for (bool int8 : {false, true})
         for (int64_t rows : {1, 2, 13})
           for (int64_t cached : {0, 70, 200})
-            for (int64_t window : {(int64_t)7, INT64_MAX}) checkAttention(level->name, 6, 2, 32, cached, rows, half, window);
+            for (int64_t window : {(int64_t)7, INT64_MAX}) checkAttention(level->name, {6, 2, 32}, cached, rows, int8, window);
+      for (const AttentionShape& shape : {AttentionShape{5, 2, 128}, {2, 2, 20}, {9, 1, 48}, {1, 1, 3}})
+        for (int64_t window : {(int64_t)65, INT64_MAX}) checkAttention(level->name, shape, 61, 17, true, window);
       checkElementwise(level->name);
       for (int32_t dtype : {F32, F16, BF16})
         for (bool fast : {false, true}) checkConv(level->name, dtype, fast);

@@ -1,7 +1,7 @@
 import type { KvCacheShape } from "../ops/kernels.js";
 
 /** A key-value cache in typed arrays: `keys[layer]` and `values[layer]` are `[kvHeads, capacity, headDim]`. */
-export interface HostKvCache<A extends Float32Array | Uint16Array = Float32Array> extends KvCacheShape {
+export interface HostKvCache<A extends Float32Array | Uint8Array = Float32Array> extends KvCacheShape {
   readonly keys: readonly A[];
   readonly values: readonly A[];
   /** What all of them are views of: one large block, which goes back to the system as a whole. */
@@ -9,21 +9,17 @@ export interface HostKvCache<A extends Float32Array | Uint16Array = Float32Array
 }
 
 export function createHostKvCache(shape: KvCacheShape): HostKvCache {
-  return create(shape, (length) => new Float32Array(length));
+  const size = shape.kvHeads * shape.capacity * shape.headDim;
+  return divideKvCache(shape, new Float32Array(2 * shape.layers * size));
 }
 
-/** A cache of float16 values, as their bits. */
-export function createHalfKvCache(shape: KvCacheShape): HostKvCache<Uint16Array> {
-  return create(shape, (length) => new Uint16Array(length));
-}
-
-function create<A extends Float32Array | Uint16Array>(
+/** A cache in this memory: keys, values, keys, values… of its layers, equally long. */
+export function divideKvCache<A extends Float32Array | Uint8Array>(
   shape: KvCacheShape,
-  allocate: (length: number) => A,
+  memory: A,
 ): HostKvCache<A> {
   const { layers } = shape;
-  const size = shape.kvHeads * shape.capacity * shape.headDim;
-  const memory = allocate(2 * layers * size);
+  const size = memory.length / (2 * layers);
   const part = (index: number) => memory.subarray(index * size, (index + 1) * size) as A;
   return {
     ...shape,
@@ -34,7 +30,7 @@ function create<A extends Float32Array | Uint16Array>(
 }
 
 /** Moves the positions from `count` on to the front. */
-export function dropFromHostKvCache(cache: HostKvCache | HostKvCache<Uint16Array>, count: number): void {
+export function dropFromHostKvCache(cache: HostKvCache, count: number): void {
   const { kvHeads, capacity, headDim } = cache;
   const head = capacity * headDim;
   for (const part of [...cache.keys, ...cache.values]) {

@@ -250,7 +250,7 @@ export interface Device<F = unknown, W = unknown, C = unknown> {
   /** Makes a weight usable by the kernels: in place where possible. @throws UnsupportedError for a dtype without kernels, BackendError when memory is out. */
   prepareWeight(weight: Weight): W;
   releaseWeight(weight: W): void;
-  /** With precision `fast`, keys and values may be held in float16. */
+  /** With precision `fast`, keys and values may be rounded to int8, per 32 channels. */
   createKvCache(shape: KvCacheShape, precision?: Precision): C;
   releaseKvCache(cache: C): void;
   /** Moves the positions from `count` on to the front, in all layers and heads. */

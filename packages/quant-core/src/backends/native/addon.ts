@@ -12,8 +12,8 @@ export interface MappingHandle {
   readonly [brand]: "mapping";
 }
 
-/** Keys or values of one layer: float32, or the bits of float16. */
-export type CacheArray = Float32Array | Uint16Array;
+/** Keys or values of one layer: float32, or int8 in the layout of native/int8_cache.h. */
+export type CacheArray = Float32Array | Uint8Array;
 
 /** What the C++ addon exports (native/bind_*.cpp). Arrays are used in place; sizes are checked, a wrong call throws. */
 export interface NativeAddon {
@@ -38,7 +38,7 @@ export interface NativeAddon {
   mappingFault(handle: MappingHandle): boolean;
 
   /** Gives the memory of an array back at once, not when it is collected; all views of its buffer become empty. */
-  freeMemory(array: Float32Array | Uint16Array): void;
+  freeMemory(array: Float32Array | Uint8Array): void;
   prepareWeight(dtypeId: number, rows: number, rowLength: number, bytes: Uint8Array): WeightHandle;
   releaseWeight(weight: WeightHandle): void;
 
@@ -99,6 +99,17 @@ export interface NativeAddon {
     scale: number,
     window: number,
     out: Float32Array,
+  ): void;
+  /** Bytes of the keys (or values) of one head in an int8 cache. */
+  int8CacheBytes(headDim: number, capacity: number): number;
+  /** Moves the positions from `count` on to the front. */
+  dropInt8Cached(
+    keys: Uint8Array,
+    values: Uint8Array,
+    kvHeads: number,
+    headDim: number,
+    capacity: number,
+    count: number,
   ): void;
   /** `weights`: query, key, value, output, gate, up, down; `norms`: of queries, of keys, before the MLP, of the result. */
   decoderLayer(

@@ -1,9 +1,10 @@
 import type { DecoderLayerParameters, Precision } from "../../ops/kernels.js";
-import { createHalfKvCache, createHostKvCache } from "../host-kv-cache.js";
+import { createHostKvCache } from "../host-kv-cache.js";
+import { createInt8KvCache } from "./int8-kv-cache.js";
 import { createFusedKernels, createNativeKernels, prepareWeight, type NativeWeight } from "./kernels.js";
-import { addonForTests, atEveryLevel, below, gaussian, randomWeight } from "./testing.js";
+import { addonForTests, atEveryLevel, gaussian, randomWeight } from "./testing.js";
 
-const { abs, max, sqrt } = Math;
+const { sqrt } = Math;
 
 const addon = addonForTests();
 const test_ = addon === null ? test.skip : test;
@@ -43,7 +44,7 @@ function makeSegments(counts: readonly number[], precision: Precision) {
   const shape = { layers: 2, kvHeads, headDim, capacity: CAPACITY };
   let start = 0;
   return counts.map((count, i) => {
-    const cache = precision === "fast" ? createHalfKvCache(shape) : createHostKvCache(shape);
+    const cache = precision === "fast" ? createInt8KvCache(addon!, shape) : createHostKvCache(shape);
     const segment = { cache, start, count, position: i === 0 ? 7 : 0 };
     start += count;
     return segment;
@@ -144,57 +145,4 @@ test_("refuses a layer whose weights do not fit", () => {
   expect(() => run({ heads: 5 })).toThrow("do not fit");
   expect(() => run({ down: layer.gate })).toThrow("do not fit");
   expect(() => run({ mlpNorm: new Float32Array(3) })).toThrow("norm has 3 elements");
-});
-
-describe("a float16 cache", () => {
-  const { kvHeads, headDim } = SIZES;
-  const heads = 7;
-
-  test_.each([[1], [40]])("changes the result of %i rows by the rounding of keys and values", (count) => {
-    const q = gaussian(count * heads * headDim, 1, 1);
-    const [k, v] = [gaussian(count * kvHeads * headDim, 1, 2), gaussian(count * kvHeads * headDim, 1, 3)];
-    const shape = { layers: 1, kvHeads, headDim, capacity: CAPACITY };
-    atEveryLevel(addon!, (level) => {
-      const kernels = createNativeKernels(addon!);
-      const [full, half] = [createHostKvCache(shape), createHalfKvCache(shape)].map((cache) => {
-        const out = new Float32Array(q.length);
-        kernels.cachedAttention(
-          q,
-          k,
-          v,
-          [{ cache, start: 0, count, position: 0 }],
-          0,
-          heads,
-          0.2,
-          CAPACITY,
-          out,
-        );
-        return out;
-      });
-      let worst = 0;
-      full!.forEach((value, i) => (worst = max(worst, abs(value - half![i]!))));
-      // Values of a few units round by at most 2^-10, scores of a few units by as much.
-      expect([level, worst]).toEqual([level, below(0.01)]);
-      expect(worst).toBeGreaterThan(0);
-    });
-  });
-
-  test_("holds the largest finite value in place of what is beyond float16", () => {
-    const shape = { layers: 1, kvHeads: 1, headDim: 2, capacity: 1 };
-    const huge = Float32Array.of(1e9, -1e9);
-    atEveryLevel(addon!, () => {
-      const cache = createHalfKvCache(shape);
-      const out = new Float32Array(2);
-      const segments = [{ cache, start: 0, count: 1, position: 0 }];
-      createNativeKernels(addon!).cachedAttention(huge, huge, huge, segments, 0, 1, 1, 1, out);
-      expect([...cache.memory]).toEqual([0x7bff, 0xfbff, 0x7bff, 0xfbff]);
-      expect([...out]).toEqual([65504, -65504]);
-    });
-  });
-});
-
-test_("memory that is given back is empty", () => {
-  const cache = createHalfKvCache({ layers: 2, kvHeads: 1, headDim: 4, capacity: 8 });
-  addon!.freeMemory(cache.memory);
-  expect([cache.memory.length, cache.keys[1]!.length]).toEqual([0, 0]);
 });

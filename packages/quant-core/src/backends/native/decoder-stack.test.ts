@@ -1,5 +1,6 @@
 import type { DecoderLayerParameters, DecoderStackParameters, Precision } from "../../ops/kernels.js";
-import { createHalfKvCache, createHostKvCache } from "../host-kv-cache.js";
+import { createHostKvCache } from "../host-kv-cache.js";
+import { createInt8KvCache } from "./int8-kv-cache.js";
 import { createFusedKernels, prepareWeight, type NativeKvCache, type NativeWeight } from "./kernels.js";
 import { addonForTests, atEveryLevel, gaussian, randomWeight } from "./testing.js";
 
@@ -50,7 +51,7 @@ function steps(counts: readonly number[], precision: Precision) {
   const { kvHeads, headDim, hidden } = SIZES;
   const shape = { layers: LAYERS, kvHeads, headDim, capacity: CAPACITY };
   const caches: NativeKvCache[] = counts.map(() =>
-    precision === "fast" ? createHalfKvCache(shape) : createHostKvCache(shape),
+    precision === "fast" ? createInt8KvCache(addon!, shape) : createHostKvCache(shape),
   );
   return [0, 1].map((step) => {
     let start = 0;

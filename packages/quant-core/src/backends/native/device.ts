@@ -1,7 +1,8 @@
 import type { Device } from "../../ops/kernels.js";
 import { hostDevice } from "../host-device.js";
-import { createHalfKvCache, createHostKvCache, dropFromHostKvCache } from "../host-kv-cache.js";
+import { createHostKvCache, dropFromHostKvCache } from "../host-kv-cache.js";
 import type { NativeAddon } from "./addon.js";
+import { createInt8KvCache, dropFromInt8KvCache, isInt8KvCache } from "./int8-kv-cache.js";
 import {
   createFusedKernels,
   createNativeKernels,
@@ -20,8 +21,9 @@ export function createNativeDevice(addon: NativeAddon): Device<Float32Array, Nat
     prepareWeight: (weight) => prepareWeight(addon, weight),
     releaseWeight: (weight) => releaseWeight(addon, weight),
     createKvCache: (shape, precision) =>
-      precision === "fast" ? createHalfKvCache(shape) : createHostKvCache(shape),
+      precision === "fast" ? createInt8KvCache(addon, shape) : createHostKvCache(shape),
     releaseKvCache: (cache) => addon.freeMemory(cache.memory),
-    dropCached: dropFromHostKvCache,
+    dropCached: (cache, count) =>
+      isInt8KvCache(cache) ? dropFromInt8KvCache(addon, cache, count) : dropFromHostKvCache(cache, count),
   };
 }

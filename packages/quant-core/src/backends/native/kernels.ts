@@ -10,6 +10,7 @@ import { GGML_TYPES, elementCount, weightByteLength, type GgmlType, type Weight 
 import type { HostKvCache } from "../host-kv-cache.js";
 import type { NativeAddon, WeightHandle } from "./addon.js";
 import { decoderStack } from "./decoder-stack.js";
+import type { Int8KvCache } from "./int8-kv-cache.js";
 
 /** A weight that the addon's kernels use in place. */
 export interface NativeWeight {
@@ -19,8 +20,8 @@ export interface NativeWeight {
   readonly columns: number;
 }
 
-/** Float32, or float16 where the model runs in precision `fast`. */
-export type NativeKvCache = HostKvCache | HostKvCache<Uint16Array>;
+/** Float32, or int8 where the model runs in precision `fast`. */
+export type NativeKvCache = HostKvCache | Int8KvCache;
 
 const COMPUTABLE: readonly GgmlType[] = [
   "F32",
