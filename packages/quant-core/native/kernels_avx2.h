@@ -6,7 +6,7 @@
 namespace voxquant {
 namespace {
 
-// Of vector_int8_attention.h.
+// Of vector_int8_cache.h and vector_int8_attention.h.
 typedef __m256i I;
 typedef __m256i KeyCodes;
 typedef __m256i ValuePairs;
@@ -28,6 +28,7 @@ inline void storeInt16(int16_t* p, F v) {
   const __m256i i = _mm256_cvtps_epi32(v);
   _mm_storeu_si128((__m128i*)p, _mm_packs_epi32(_mm256_castsi256_si128(i), _mm256_extracti128_si256(i, 1)));
 }
+inline void storeWeights(int16_t* p, F a, F b) { storeInt16(p, mul(a, b)); }
 
 }  // namespace
 }  // namespace voxquant

@@ -54,7 +54,7 @@ inline float halfScalar(const uint8_t* p) { return halfToFloat(p); }
 inline F loadHalf(const uint8_t* p) { return F{halfToFloat(p), halfToFloat(p + 2), halfToFloat(p + 4), halfToFloat(p + 6)}; }
 inline F loadBf16(const uint8_t* p) { return F{bf16ToFloat(p), bf16ToFloat(p + 2), bf16ToFloat(p + 4), bf16ToFloat(p + 6)}; }
 
-// Of vector_int8_attention.h.
+// Of vector_int8_cache.h and vector_int8_attention.h.
 struct KeyCodes {
   int8_t codes[4 * W];
 };
@@ -95,6 +95,7 @@ inline void storeInt16(int16_t* p, F v) {
   const F rounded = roundEven(v);
   for (int i = 0; i < W; i++) p[i] = rounded[i] >= -32767.0f && rounded[i] <= 32767.0f ? (int16_t)rounded[i] : 0;
 }
+inline void storeWeights(int16_t* p, F a, F b) { storeInt16(p, mul(a, b)); }
 
 }  // namespace
 }  // namespace voxquant

@@ -10,7 +10,7 @@
 namespace voxquant {
 namespace {
 
-// Of vector_int8_attention.h.
+// Of vector_int8_cache.h and vector_int8_attention.h.
 typedef int32x4_t I;
 typedef int8x16_t KeyCodes;
 typedef int16x8_t ValuePairs;
@@ -36,6 +36,7 @@ inline void storeInt8(int8_t* p, F v) {
   memcpy(p, &codes, 4);
 }
 inline void storeInt16(int16_t* p, F v) { vst1_s16(p, vqmovn_s32(vcvtnq_s32_f32(v))); }
+inline void storeWeights(int16_t* p, F a, F b) { storeInt16(p, mul(a, b)); }
 
 }  // namespace
 }  // namespace voxquant

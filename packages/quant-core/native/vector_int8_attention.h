@@ -3,157 +3,22 @@
 // kCacheGroup channels, weights of values to int16 per kInt8Tile positions; sums of products are exact in int32. A row's
 // result has the same bits whatever rows are beside it.
 //
-// The including file defines besides, in an anonymous namespace:
+// Besides what vector_int8_cache.h asks for, the including file defines in an anonymous namespace:
 //   I                 vector of W int32: splatInt, toFloat
 //   KeyCodes          four codes of each of W keys: loadCodes(const uint8_t*)
 //   ValuePairs        W pairs of int16: loadPairs(const int8_t*)
 //   dotQuads(sums, codes, quad)    plus the four products of each key with the signed bytes of quad
 //   kCodeOffset                    what dotQuads finds added to a code, 0 or 128
 //   dotPairs(sums, pairs, pair)    plus the two products of each pair with the int16 halves of pair
-//   storeInt8(int8_t*, F), storeInt16(int16_t*, F)   rounded to nearest even; |x| <= 127, 32767; anything for NaN
-#include "int8_cache.h"
-#include "vector_kernels.h"
+//   storeWeights(int16_t*, F a, F b)   a * b, rounded to nearest even, 0 <= a * b <= 32767; anything for NaN
+#include "vector_int8_cache.h"
 
 namespace voxquant {
 namespace {
 
 constexpr int kTileBlocks = kInt8Tile / kCacheBlock;
-constexpr int kAheadBlocks = 6;                 // how far ahead of their use blocks are fetched into the second-level cache
-constexpr int kGroupVectors = kCacheGroup / W;  // vectors of channels that share a scale
+constexpr int kAheadBlocks = 6;  // how far ahead of their use blocks are fetched into the second-level cache
 constexpr int kScoreRows = W == 16 ? 4 : 2, kValueRows = W == 16 ? 8 : 2;  // in registers
-
-inline int32_t load32Bits(const void* p) {
-  int32_t bits;
-  memcpy(&bits, p, 4);
-  return bits;
-}
-
-// ---- rounding ----
-
-inline int groupSize(int64_t n, int64_t g) { return n - g * kCacheGroup < kCacheGroup ? (int)(n - g * kCacheGroup) : kCacheGroup; }
-
-// A group of x [n] in vectors, what is missing zero.
-struct Group {
-  F v[kGroupVectors];
-
-  Group(const float* x, int n) {
-    for (int i = 0; i < kGroupVectors; i++) v[i] = (i + 1) * W <= n ? load(x + i * W) : i * W < n ? loadPart(x + i * W, n - i * W) : zero();
-  }
-  float largest() const {
-    F top = magnitude(v[0]);
-    for (int i = 1; i < kGroupVectors; i++) top = larger(magnitude(v[i]), top);
-    return largestLane(top);
-  }
-};
-
-// Whether a value is NaN or infinite.
-inline bool anyInvalid(const float* x, int64_t n) {
-  F invalid = zero();
-  int64_t i = 0;
-  for (; i + W <= n; i += W) invalid = add(invalid, sub(load(x + i), load(x + i)));
-  if (i < n) invalid = add(invalid, sub(loadPart(x + i, (int)(n - i)), loadPart(x + i, (int)(n - i))));
-  const float sum = sumLanes(invalid);
-  return sum != sum;
-}
-
-// The scale of a cached group, in the upper half of its bits, up so that no code exceeds 127, and its inverse.
-struct CachedScale {
-  uint16_t bits;
-  float inverse;
-
-  explicit CachedScale(float largest) : bits(0), inverse(0.0f) {
-    if (!(largest > 1e-30f)) return;
-    const float d = largest * (1.0f / 127.0f);
-    const uint32_t wide = ((uint32_t)load32Bits(&d) + 0xffff) & 0xffff0000;
-    float rounded;
-    memcpy(&rounded, &wide, 4);
-    bits = (uint16_t)(wide >> 16);
-    inverse = 1.0f / rounded;
-  }
-};
-
-constexpr uint16_t kInvalidScale = 0x7fc0;  // NaN
-
-// The block of a position, its first scale, and its place in them.
-struct CachedPlace {
-  uint8_t *block, *scales;
-  int64_t at;
-
-  void setScale(int64_t g, uint16_t bits) const { memcpy(scales + g * kCacheBlock * 2, &bits, 2); }
-};
-
-inline CachedPlace placeOf(uint8_t* rows, const CacheLayout& layout, int64_t position) {
-  const int64_t at = position % kCacheBlock;
-  uint8_t* const block = rows + position / kCacheBlock * layout.blockBytes;
-  return {block, block + layout.codeBytes + at * 2, at};
-}
-
-inline void storeKey(const float* x, int64_t headDim, const CacheLayout& layout, const CachedPlace& to) {
-  const bool invalid = anyInvalid(x, headDim);
-  for (int64_t g = 0; g < layout.groups; g++) {
-    const Group group(x + g * kCacheGroup, groupSize(headDim, g));
-    const CachedScale scale(invalid ? 0.0f : group.largest());
-    to.setScale(g, invalid ? kInvalidScale : scale.bits);
-    uint8_t codes[kCacheGroup];
-    for (int i = 0; i < kGroupVectors; i++) storeInt8((int8_t*)codes + i * W, mul(group.v[i], splat(scale.inverse)));
-    uint8_t* const first = to.block + (g * kCacheGroup * kCacheBlock + to.at * 4);
-    for (int i = 0; i < groupSize(layout.padded, g); i += 4) {
-      const uint32_t quad = (uint32_t)load32Bits(codes + i) ^ 0x80808080;
-      memcpy(first + i * kCacheBlock, &quad, 4);
-    }
-  }
-}
-
-void storeKeysKernel(const float* x, int64_t stride, int64_t count, int64_t headDim, uint8_t* keys, int64_t position) {
-  const CacheLayout layout(headDim);
-  for (int64_t r = 0; r < count; r++) storeKey(x + r * stride, headDim, layout, placeOf(keys, layout, position + r));
-}
-
-inline void storeValue(const float* x, int64_t headDim, const CacheLayout& layout, const CachedPlace& to) {
-  const bool invalid = anyInvalid(x, headDim);
-  for (int64_t g = 0; g < layout.groups; g++) {
-    const Group group(x + g * kCacheGroup, groupSize(headDim, g));
-    const CachedScale scale(invalid ? 0.0f : group.largest());
-    to.setScale(g, invalid ? kInvalidScale : scale.bits);
-    int8_t codes[kCacheGroup];
-    for (int i = 0; i < kGroupVectors; i++) storeInt8(codes + i * W, mul(group.v[i], splat(scale.inverse)));
-    uint8_t* const first = to.block + (to.at / 2 * layout.padded + g * kCacheGroup) * 2 + to.at % 2;
-    for (int i = 0; i < groupSize(layout.padded, g); i++) first[2 * i] = (uint8_t)codes[i];
-  }
-}
-
-// Positions `to` and the one after it, which is odd: a pair of codes is the int16 of 256 * second + first modulo 256.
-inline void storeValuePair(const float* x, const float* y, int64_t headDim, const CacheLayout& layout, const CachedPlace& to) {
-  const bool invalidX = anyInvalid(x, headDim), invalidY = anyInvalid(y, headDim);
-  const CachedPlace second = {to.block, to.scales + 2, to.at + 1};
-  for (int64_t g = 0; g < layout.groups; g++) {
-    const Group a(x + g * kCacheGroup, groupSize(headDim, g)), b(y + g * kCacheGroup, groupSize(headDim, g));
-    const CachedScale scaleA(invalidX ? 0.0f : a.largest()), scaleB(invalidY ? 0.0f : b.largest());
-    to.setScale(g, invalidX ? kInvalidScale : scaleA.bits);
-    second.setScale(g, invalidY ? kInvalidScale : scaleB.bits);
-    uint8_t* const first = to.block + (to.at / 2 * layout.padded + g * kCacheGroup) * 2;
-    for (int i = 0; i * W < groupSize(layout.padded, g); i++) {
-      const F low = roundEven(mul(a.v[i], splat(scaleA.inverse))), high = roundEven(mul(b.v[i], splat(scaleB.inverse)));
-      const F borrow = roundEven(fma(low, splat(1.0f / 256), splat(-127.5f / 256)));  // -1 where low < 0
-      storeInt16((int16_t*)first + i * W, fma(sub(high, borrow), splat(256.0f), low));
-    }
-  }
-}
-
-void storeValuesKernel(const float* x, int64_t stride, int64_t count, int64_t headDim, uint8_t* values, int64_t position) {
-  const CacheLayout layout(headDim);
-  for (int64_t r = 0; r < count;) {
-    const CachedPlace to = placeOf(values, layout, position + r);
-    if (to.at % 2 == 0 && r + 1 < count) {
-      storeValuePair(x + r * stride, x + (r + 1) * stride, headDim, layout, to);
-      r += 2;
-    } else {
-      storeValue(x + r++ * stride, headDim, layout, to);
-    }
-  }
-}
-
-// ---- attention ----
 
 // Query vectors, rounded, and what accumulates for them. All arrays have `vectors` rows.
 struct Int8Queries {
@@ -273,6 +138,18 @@ inline void weighPositions(const uint8_t* values, const CacheLayout& layout, con
   }
 }
 
+// e^x of x <= 0 to a relative 4e-6, a quarter of what the rounding to int16 costs; 0 below -87.
+inline F weightOf(F x) {
+  const F clamped = larger(splat(-88.0f), x), n = roundEven(mul(clamped, splat(1.44269504f)));
+  const F r = fma(n, splat(-0.693147181f), clamped);
+  F p = splat(0.0418756445f);
+  p = fma(p, r, splat(0.16792143f));
+  p = fma(p, r, splat(0.499993721f));
+  p = fma(p, r, splat(0.999962295f));
+  p = fma(p, r, splat(1.0f));
+  return zeroBelow(x, -87.0f, scaleByPower2(p, n));
+}
+
 // The largest score of a row, of `count` of which it sees some; those of the others become -infinite.
 inline float largestScore(float* scores, const Visible& visible, int count) {
   F most = splat(-INFINITY);
@@ -292,14 +169,14 @@ inline float weighRow(int r, const CacheLayout& layout, float largest, int count
   float* scores = tile.scores + r * kInt8Tile;
   F total = zero();
   for (int t = 0; t < count; t += W) {
-    const F p = exponential(sub(load(scores + t), splat(largest)));
+    const F p = weightOf(sub(load(scores + t), splat(largest)));
     store(scores + t, p);
     total = add(total, p);
   }
   for (int64_t g = 0; g < layout.groups; g++) {
     const float* ratios = tile.ratios + g * kInt8Tile;
     int16_t* weights = tile.weights + (r * layout.groups + g) * kInt8Tile;
-    for (int t = 0; t < count; t += W) storeInt16(weights + t, mul(load(scores + t), load(ratios + t)));
+    for (int t = 0; t < count; t += W) storeWeights(weights + t, load(scores + t), load(ratios + t));
     tile.scales[r * layout.groups + g] = tile.tops[g];
   }
   return sumLanes(total);
@@ -365,6 +242,9 @@ inline void prefetchScales(const uint8_t* rows, const CacheLayout& layout) {
     for (int64_t at = layout.codeBytes; at < layout.blockBytes; at += 64) __builtin_prefetch(rows + block * layout.blockBytes + at, 0, 2);
 }
 
+// Where a query vector and its result lie.
+inline int64_t offsetOf(const Int8Attention& a, int64_t vector) { return (vector / a.group * a.heads + vector % a.group) * a.headDim; }
+
 inline Int8Queries roundQueries(const Int8Attention& a, const CacheLayout& layout, float* memory, float** rest) {
   Int8Queries x;
   x.sums = memory;
@@ -374,12 +254,11 @@ inline Int8Queries roundQueries(const Int8Attention& a, const CacheLayout& layou
   x.total = x.top + kInt8Vectors;
   x.codes = (int8_t*)(x.total + kInt8Vectors);
   *rest = (float*)(x.codes + kInt8Vectors * layout.groups * kCacheGroup);
-  const auto query = [&](int64_t v) { return a.q + (v / a.group * a.heads + v % a.group) * a.headDim; };
-  for (int64_t v = a.begin; v < a.end; v++)  // rows lie far apart
-    for (int64_t i = 0; i < a.headDim; i += 16) __builtin_prefetch(query(v) + i);
+  for (int64_t v = a.begin; v < a.end && v < a.begin + kRowTile; v++) prefetchRow(a.q + offsetOf(a, v), a.headDim);
   for (int64_t v = a.begin; v < a.end; v++) {
     const int64_t row = v - a.begin;
-    const float* q = query(v);
+    const float* q = a.q + offsetOf(a, v);
+    if (v + kRowTile < a.end) prefetchRow(a.q + offsetOf(a, v + kRowTile), a.headDim);
     const bool invalid = anyInvalid(q, a.headDim);
     for (int64_t g = 0; g < layout.groups; g++) {
       const Group group(q + g * kCacheGroup, groupSize(a.headDim, g));
@@ -395,10 +274,10 @@ inline Int8Queries roundQueries(const Int8Attention& a, const CacheLayout& layou
       x.d[row * layout.groups + g] = invalid ? NAN : top > 1e-30f ? top * (1.0f / 127.0f) * a.scale : 0.0f;
       x.starts[row * layout.groups + g] = invalid ? 0 : -kCodeOffset * (int32_t)sumLanes(sum);
     }
+    for (int64_t i = 0; i < layout.padded; i += W) store(x.sums + row * layout.padded + i, zero());
     x.top[row] = -1e30f;
     x.total[row] = 0.0f;
   }
-  memset(x.sums, 0, sizeof(float) * (size_t)((a.end - a.begin) * layout.padded));
   return x;
 }
 
@@ -466,7 +345,7 @@ void attendInt8Kernel(const Int8Attention& a) {
     const int64_t row = v - a.begin;
     const F inverse = splat(1.0f / x.total[row]);
     const float* sums = x.sums + row * layout.padded;
-    float* out = a.out + (v / a.group * a.heads + v % a.group) * a.headDim;
+    float* out = a.out + offsetOf(a, v);
     for (int64_t i = 0; i < a.headDim; i += W) {
       const F y = mul(load(sums + i), inverse);
       if (a.headDim - i >= W) store(out + i, y);

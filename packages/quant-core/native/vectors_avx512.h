@@ -58,7 +58,7 @@ inline F loadBf16(const uint8_t* p) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)p)), 16));
 }
 
-// Of vector_int8_attention.h.
+// Of vector_int8_cache.h and vector_int8_attention.h.
 typedef __m512i I;
 typedef __m512i KeyCodes;
 typedef __m512i ValuePairs;
@@ -71,6 +71,10 @@ inline I dotQuads(I sums, KeyCodes codes, int32_t quad) { return _mm512_dpbusd_e
 inline I dotPairs(I sums, ValuePairs pairs, int32_t pair) { return _mm512_dpwssd_epi32(sums, pairs, splatInt(pair)); }
 inline void storeInt8(int8_t* p, F v) { _mm_storeu_si128((__m128i*)p, _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(v))); }
 inline void storeInt16(int16_t* p, F v) { _mm256_storeu_si256((__m256i*)p, _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(v))); }
+// The integer is the low bits of a sum with 1.5 * 2^23.
+inline void storeWeights(int16_t* p, F a, F b) {
+  _mm256_storeu_si256((__m256i*)p, _mm512_cvtepi32_epi16(_mm512_castps_si512(fma(a, b, splat(12582912.0f)))));
+}
 
 // Sixteen rows of sixteen floats to columns.
 inline void transpose16(F* r) {

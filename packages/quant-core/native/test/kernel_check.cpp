@@ -154,14 +154,20 @@ std::vector<double> fromInt8(const std::vector<uint8_t>& cache, int64_t head, in
   return x;
 }
 
+// The largest magnitude of the group of channel i.
+float groupLargest(const float* x, int64_t headDim, int64_t i) {
+  const int64_t first = i / kCacheGroup * kCacheGroup;
+  float top = 0;
+  for (int64_t j = first; j < headDim && j < first + kCacheGroup; j++) top = fmaxf(top, fabsf(x[j]));
+  return top;
+}
+
 // What attendInt8 makes of a query vector.
 std::vector<double> roundedQuery(const float* q, int64_t headDim) {
   std::vector<double> x((size_t)headDim);
-  for (int64_t first = 0; first < headDim; first += kCacheGroup) {
-    const int64_t end = first + kCacheGroup < headDim ? first + kCacheGroup : headDim;
-    float top = 0;
-    for (int64_t i = first; i < end; i++) top = fmaxf(top, fabsf(q[i]));
-    for (int64_t i = first; i < end; i++) x[(size_t)i] = nearbyintf(q[i] * (127.0f / top)) * (double)(top / 127.0f);
+  for (int64_t i = 0; i < headDim; i++) {
+    const float top = groupLargest(q, headDim, i);
+    x[(size_t)i] = nearbyintf(q[i] * (127.0f / top)) * (double)(top / 127.0f);
   }
   return x;
 }
@@ -229,10 +235,7 @@ void checkAttention(const std::string& level, const AttentionShape& shape, int64
         const float* from = (key ? k : v).data() + (t * kvHeads + head) * headDim;
         const std::vector<double> held = fromInt8(key ? keys : values, head, capacity, headDim, t, key);
         std::vector<double> original(from, from + headDim), slack((size_t)headDim);
-        for (int64_t i = 0; i < headDim; i++) {
-          const int64_t group = i / kCacheGroup * kCacheGroup, end = group + kCacheGroup < headDim ? group + kCacheGroup : headDim;
-          for (int64_t j = group; j < end; j++) slack[(size_t)i] = fmax(slack[(size_t)i], fabs((double)from[j]) / 127 * 0.505);
-        }
+        for (int64_t i = 0; i < headDim; i++) slack[(size_t)i] = groupLargest(from, headDim, i) / 127 * 0.505;
         expectClose(what + " cached", std::vector<float>(held.begin(), held.end()), original, slack);
       }
 }
