@@ -17,6 +17,7 @@ NAPI_MODULE_INIT() {
   voxquant::registerDecoder(env, exports);
   voxquant::registerMachine(env, exports);
   voxquant::registerMapping(env, exports);
+  voxquant::registerMemory(env, exports);
 #ifdef VOXQUANT_HAS_QUANTIZE
   register_quantize(env, exports);
 #endif

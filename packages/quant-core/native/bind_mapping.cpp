@@ -1,8 +1,4 @@
-// mapFile, unmapFile, mappingFault, freeMemory.
-#if defined(__linux__)
-#include <malloc.h>
-#endif
-
+// mapFile, unmapFile, mappingFault.
 #include "mapping.h"
 #include "napi_values.h"
 
@@ -85,33 +81,12 @@ napi_value mappingFaultCall(napi_env env, napi_callback_info info) {
   return result;
 }
 
-napi_value freeMemoryCall(napi_env env, napi_callback_info info) {
-  Call call(env, info, "freeMemory");
-  napi_value buffer = nullptr;
-  if (napi_get_typedarray_info(env, call.args[0], nullptr, nullptr, nullptr, &buffer, nullptr) != napi_ok ||
-      napi_detach_arraybuffer(env, buffer) != napi_ok)
-    call.fail("this is not a typed array whose memory can be freed");
-  return nullptr;
-}
-
-// glibc keeps what is freed for later: each large block that is freed lets it keep blocks of that size, and twice as much
-// at the end of its heap, so that after a first clip 40 MB of activations would stay. Fixed limits give them back.
-void returnFreedMemory() {
-#if defined(__GLIBC__)
-  constexpr int kLargeBytes = 1 << 20;
-  mallopt(M_MMAP_THRESHOLD, kLargeBytes);
-  mallopt(M_TRIM_THRESHOLD, kLargeBytes);
-#endif
-}
-
 }  // namespace
 
 void registerMapping(napi_env env, napi_value exports) {
-  returnFreedMemory();
   exportFunction(env, exports, "mapFile", mapFileCall);
   exportFunction(env, exports, "unmapFile", unmapFileCall);
   exportFunction(env, exports, "mappingFault", mappingFaultCall);
-  exportFunction(env, exports, "freeMemory", freeMemoryCall);
 }
 
 }  // namespace voxquant

@@ -12,6 +12,7 @@ constexpr double kMacsPerNanosecond = 150;
 constexpr int64_t kRowsRounded = 16;     // per task
 constexpr int64_t kFewestRows = 128;     // that a panel is unpacked for, where rows are divided
 constexpr int64_t kTasksPerThread = 4;
+constexpr int64_t kPanelUnit = 16;       // outputs in a vector of any level, or in several
 
 struct PanelRun {
   int weight;
@@ -50,15 +51,17 @@ Int8Panel packWeights(const WeightMatrix& weight, int64_t begin, int64_t end) {
 
 bool int8Weight(const WeightMatrix& weight) { return isa().int8 && weight.traits->group > 0; }
 
-void int8Linear(const float* x, int64_t rows, int count, const WeightMatrix* weights, const float* const* biases, float* const* outs) {
+void int8Linear(const float* x, int64_t rows, int weightCount, const WeightMatrix* weights, const float* const* biases, float* const* outs) {
   const int64_t k = weights[0].in;
   const RoundedRows rounded = roundRows(x, rows, k);
   std::vector<PanelRun> panels;
   double outputs = 0;
-  for (int i = 0; i < count; i++) {
+  for (int i = 0; i < weightCount; i++) {
     outputs += (double)weights[i].out;
-    for (int64_t begin = 0; begin < weights[i].out; begin += kPanelOuts)
-      panels.push_back({i, begin, std::min(weights[i].out, begin + kPanelOuts)});
+    // Of nearly equal width, so that threads that get as many panels get as much work.
+    const int64_t units = (weights[i].out + kPanelUnit - 1) / kPanelUnit, count = (weights[i].out + kPanelOuts - 1) / kPanelOuts;
+    for (int64_t p = 0; p < count; p++)
+      panels.push_back({i, units * p / count * kPanelUnit, std::min(weights[i].out, units * (p + 1) / count * kPanelUnit)});
   }
   const int64_t wanted = (kTasksPerThread * threads() + (int64_t)panels.size() - 1) / (int64_t)panels.size();
   const int64_t runs = std::max<int64_t>(1, std::min(wanted, rows / kFewestRows)), runRows = (rows + runs - 1) / runs;

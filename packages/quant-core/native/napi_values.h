@@ -49,5 +49,6 @@ void registerCodec(napi_env env, napi_value exports);
 void registerDecoder(napi_env env, napi_value exports);
 void registerMachine(napi_env env, napi_value exports);
 void registerMapping(napi_env env, napi_value exports);
+void registerMemory(napi_env env, napi_value exports);
 
 }  // namespace voxquant

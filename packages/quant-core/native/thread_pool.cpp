@@ -24,6 +24,8 @@
 #include <immintrin.h>
 #endif
 
+#include "memory.h"
+
 namespace voxquant {
 namespace {
 
@@ -188,8 +190,15 @@ double cgroupLimit() {
 struct Scratch {
   void* blocks[kScratchSlots] = {};
   int64_t sizes[kScratchSlots] = {};
+
   ~Scratch() {
-    for (void* block : blocks) free(block);
+    for (int slot = 0; slot < kScratchSlots; slot++) release(slot);
+  }
+  void release(int slot) {
+    if (sizes[slot] >= kLargeBlock) unmapMemory(blocks[slot], sizes[slot]);
+    else free(blocks[slot]);
+    sizes[slot] = 0;
+    blocks[slot] = nullptr;
   }
 };
 thread_local Scratch tScratch;
@@ -259,10 +268,9 @@ void* scratch(ScratchSlot slot, int64_t bytes) {
   constexpr int64_t kLarge = 4 << 20;
   Scratch& own = tScratch;
   if (own.sizes[slot] < bytes || (own.sizes[slot] > kLarge && bytes < own.sizes[slot] / 8)) {
-    free(own.blocks[slot]);
-    own.sizes[slot] = 0;
+    own.release(slot);
     const int64_t rounded = (bytes + 4095) / 4096 * 4096;
-    own.blocks[slot] = aligned_alloc(64, (size_t)rounded);
+    own.blocks[slot] = rounded >= kLargeBlock ? mapMemory(rounded) : aligned_alloc(64, (size_t)rounded);
     if (!own.blocks[slot]) throw std::bad_alloc();
     own.sizes[slot] = rounded;
   }

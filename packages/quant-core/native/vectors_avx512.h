@@ -67,8 +67,15 @@ inline I splatInt(int32_t x) { return _mm512_set1_epi32(x); }
 inline F toFloat(I a) { return _mm512_cvtepi32_ps(a); }
 inline KeyCodes loadCodes(const uint8_t* p) { return _mm512_loadu_si512(p); }
 inline ValuePairs loadPairs(const int8_t* p) { return _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i*)p)); }
-inline I dotQuads(I sums, KeyCodes codes, int32_t quad) { return _mm512_dpbusd_epi32(sums, codes, splatInt(quad)); }
-inline I dotPairs(I sums, ValuePairs pairs, int32_t pair) { return _mm512_dpwssd_epi32(sums, pairs, splatInt(pair)); }
+// As instructions: GCC 12 copies the sums that it gives to intrinsics, and keeps few of them in registers.
+inline I dotQuads(I sums, KeyCodes codes, int32_t quad) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(sums) : "v"(codes), "v"(splatInt(quad)));
+  return sums;
+}
+inline I dotPairs(I sums, ValuePairs pairs, int32_t pair) {
+  asm("vpdpwssd %2, %1, %0" : "+v"(sums) : "v"(pairs), "v"(splatInt(pair)));
+  return sums;
+}
 inline void storeInt8(int8_t* p, F v) { _mm_storeu_si128((__m128i*)p, _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(v))); }
 inline void storeInt16(int16_t* p, F v) { _mm256_storeu_si256((__m256i*)p, _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(v))); }
 // The integer is the low bits of a sum with 1.5 * 2^23.

@@ -2,7 +2,10 @@ import { HostBackend } from "./host-device.js";
 
 function backendWithFreed() {
   const freed: number[] = [];
-  const backend = new HostBackend((array) => freed.push(array.byteLength));
+  const backend = new HostBackend({
+    allocate: (bytes) => new ArrayBuffer(bytes),
+    free: (array) => freed.push(array.byteLength),
+  });
   return { backend, freed };
 }
 

@@ -12,6 +12,17 @@ import {
 import { MathBackendCPU } from "@tensorflow/tfjs-backend-cpu";
 import type { Device } from "../ops/kernels.js";
 
+/** Memory of large arrays that does not wait for the garbage collector. */
+export interface ArrayMemory {
+  /** Zeros, or null where there are none of this kind. */
+  allocate(bytes: number): ArrayBuffer | null;
+  /** Gives an array's memory back at once, of whatever kind it is. */
+  free(array: Float32Array | Uint8Array): void;
+}
+
+/** From this size on an `ArrayMemory` is asked. */
+export const LARGE_BYTES = 2 ** 20;
+
 /**
  * A tfjs backend whose tensors are Float32Arrays on the JavaScript heap: tfjs's CPU backend, with the memory of disposed
  * activations kept for the next ones. A model runs the same shapes over and over; without the pool the garbage
@@ -20,10 +31,10 @@ import type { Device } from "../ops/kernels.js";
 export class HostBackend extends MathBackendCPU {
   readonly #pool: BufferPool;
 
-  /** freeMemory: gives an array's memory back at once; without it the garbage collector does. */
-  constructor(freeMemory?: (array: Float32Array) => void) {
+  /** Without `memory` all arrays are the garbage collector's. */
+  constructor(memory?: ArrayMemory) {
     super();
-    this.#pool = new BufferPool(freeMemory);
+    this.#pool = new BufferPool(memory);
     // tfjs recommends its native package on the first write in Node; a library must not print.
     (this as unknown as { firstUse: boolean }).firstUse = false;
   }
@@ -74,11 +85,11 @@ class BufferPool {
   readonly #free: { readonly buffer: ArrayBuffer; readonly since: number }[] = [];
   /** Memory that only the backend has seen: only this may be used again. */
   readonly #owned = new WeakSet<ArrayBufferLike>();
-  readonly #freeMemory: ((array: Float32Array) => void) | undefined;
+  readonly #memory: ArrayMemory | undefined;
   #takes = 0;
 
-  constructor(freeMemory: ((array: Float32Array) => void) | undefined) {
-    this.#freeMemory = freeMemory;
+  constructor(memory: ArrayMemory | undefined) {
+    this.#memory = memory;
   }
 
   /** An array of this length with any content. */
@@ -94,9 +105,9 @@ class BufferPool {
       this.#free.splice(at, 1);
       return new Float32Array(found, 0, length);
     }
-    const data = new Float32Array(length);
-    this.#owned.add(data.buffer);
-    return data;
+    const buffer = (bytes < LARGE_BYTES ? null : this.#memory?.allocate(bytes)) ?? new ArrayBuffer(bytes);
+    this.#owned.add(buffer);
+    return new Float32Array(buffer);
   }
 
   owns(array: Float32Array): boolean {
@@ -121,7 +132,7 @@ class BufferPool {
       const { buffer, since } = this.#free[i]!;
       if (!which(buffer.byteLength, this.#takes - since)) continue;
       this.#free.splice(i, 1);
-      this.#freeMemory?.(new Float32Array(buffer));
+      this.#memory?.free(new Float32Array(buffer));
     }
   }
 }
@@ -140,11 +151,11 @@ const MOST_SLACK = 4;
 const SMALL_BYTES = 2 ** 16;
 
 /** Registers (once) a HostBackend under this tfjs name, with tfjs's own CPU kernels, and returns it. */
-export function hostBackend(name: string, freeMemory?: (array: Float32Array) => void): HostBackend {
+export function hostBackend(name: string, memory?: ArrayMemory): HostBackend {
   const existing = findBackend(name) as HostBackend | null;
   if (existing !== null) return existing;
   for (const kernel of getKernelsForBackend("cpu")) registerKernel({ ...kernel, backendName: name });
-  const backend = new HostBackend(freeMemory);
+  const backend = new HostBackend(memory);
   registerBackend(name, () => backend, 0);
   void engine().findBackend(name);
   return backend;
@@ -153,12 +164,12 @@ export function hostBackend(name: string, freeMemory?: (array: Float32Array) => 
 /** The parts of a Device that all typed-array backends share. */
 export function hostDevice(
   name: string,
-  freeMemory?: (array: Float32Array) => void,
+  memory?: ArrayMemory,
 ): Pick<
   Device<Float32Array>,
   "name" | "uploadVector" | "releaseVector" | "assignVector" | "read" | "allocate" | "releaseUnused"
 > {
-  const backend = hostBackend(name, freeMemory);
+  const backend = hostBackend(name, memory);
   return {
     name,
     uploadVector: (values) => values,

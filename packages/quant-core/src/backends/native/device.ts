@@ -15,7 +15,10 @@ import {
 /** The `native` backend: tensors are typed arrays, which the C++ addon computes on in place. */
 export function createNativeDevice(addon: NativeAddon): Device<Float32Array, NativeWeight, NativeKvCache> {
   return {
-    ...hostDevice("voxquant-native", (array) => addon.freeMemory(array)),
+    ...hostDevice("voxquant-native", {
+      allocate: (bytes) => addon.allocateMemory(bytes),
+      free: (array) => addon.freeMemory(array),
+    }),
     kernels: createNativeKernels(addon),
     fused: createFusedKernels(addon),
     prepareWeight: (weight) => prepareWeight(addon, weight),

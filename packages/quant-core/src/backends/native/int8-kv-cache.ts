@@ -1,5 +1,6 @@
 import { BackendError } from "../../errors.js";
 import type { KvCacheShape } from "../../ops/kernels.js";
+import { LARGE_BYTES } from "../host-device.js";
 import { divideKvCache, type HostKvCache } from "../host-kv-cache.js";
 import type { NativeAddon } from "./addon.js";
 
@@ -15,7 +16,10 @@ export function createInt8KvCache(addon: NativeAddon, shape: KvCacheShape): Int8
   const { layers, kvHeads, headDim, capacity } = shape;
   const bytes = 2 * layers * kvHeads * addon.int8CacheBytes(headDim, capacity);
   try {
-    return divideKvCache(shape, new Uint8Array(bytes));
+    return divideKvCache(
+      shape,
+      new Uint8Array((bytes < LARGE_BYTES ? null : addon.allocateMemory(bytes)) ?? new ArrayBuffer(bytes)),
+    );
   } catch (error) {
     throw new BackendError(
       `a key-value cache of ${capacity} positions takes ${bytes} bytes, which the system refuses; lower the capacity`,

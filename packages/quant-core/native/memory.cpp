@@ -1,0 +1,35 @@
+#include "memory.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+namespace voxquant {
+namespace {
+
+constexpr int64_t kHugePage = 2 << 20;
+
+int64_t wholePages(int64_t bytes) {
+  static const int64_t page = sysconf(_SC_PAGESIZE);
+  return (bytes + page - 1) / page * page;
+}
+
+}  // namespace
+
+void* mapMemory(int64_t bytes) {
+  const int64_t size = wholePages(bytes);
+  // With what has to be cut off so that it begins with a huge page.
+  void* const space = mmap(nullptr, (size_t)(size + kHugePage), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (space == MAP_FAILED) return nullptr;
+  uint8_t* const first = static_cast<uint8_t*>(space);
+  const int64_t before = (kHugePage - (int64_t)(reinterpret_cast<uintptr_t>(first) % kHugePage)) % kHugePage;
+  if (before > 0) munmap(first, (size_t)before);
+  munmap(first + before + size, (size_t)(kHugePage - before));
+#if defined(MADV_HUGEPAGE)
+  madvise(first + before, (size_t)size, MADV_HUGEPAGE);
+#endif
+  return first + before;
+}
+
+void unmapMemory(void* memory, int64_t bytes) { munmap(memory, (size_t)wholePages(bytes)); }
+
+}  // namespace voxquant
