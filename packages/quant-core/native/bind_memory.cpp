@@ -46,13 +46,14 @@ void finalizeBlock(napi_env env, void*, void* hint) {
   delete block;
 }
 
-// allocateMemory(bytes): an array buffer of zeros, or null where the runtime has no such buffers or there is no memory
+// allocateMemory(bytes, huge): an array buffer of zeros, or null where the runtime has no such buffers or there is no memory
 napi_value allocateMemoryCall(napi_env env, napi_callback_info info) {
   Call call(env, info, "allocateMemory");
   const int64_t bytes = call.integer(0, "bytes", 1, INT64_C(1) << 40);
+  const bool huge = call.boolean(1, "huge");
   if (call.failed) return nullptr;
   napi_value buffer = nullptr;
-  if (void* const memory = mapMemory(bytes)) {
+  if (void* const memory = mapMemory(bytes, huge)) {
     Block* const block = new Block{memory, bytes};
     {
       std::lock_guard<std::mutex> lock(mutex);

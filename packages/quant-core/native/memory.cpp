@@ -15,7 +15,7 @@ int64_t wholePages(int64_t bytes) {
 
 }  // namespace
 
-void* mapMemory(int64_t bytes) {
+void* mapMemory(int64_t bytes, bool huge) {
   const int64_t size = wholePages(bytes);
   // With what has to be cut off so that it begins with a huge page.
   void* const space = mmap(nullptr, (size_t)(size + kHugePage), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -25,7 +25,9 @@ void* mapMemory(int64_t bytes) {
   if (before > 0) munmap(first, (size_t)before);
   munmap(first + before + size, (size_t)(kHugePage - before));
 #if defined(MADV_HUGEPAGE)
-  madvise(first + before, (size_t)size, MADV_HUGEPAGE);
+  if (huge) madvise(first + before, (size_t)size, MADV_HUGEPAGE);
+#else
+  (void)huge;
 #endif
   return first + before;
 }

@@ -270,7 +270,7 @@ void* scratch(ScratchSlot slot, int64_t bytes) {
   if (own.sizes[slot] < bytes || (own.sizes[slot] > kLarge && bytes < own.sizes[slot] / 8)) {
     own.release(slot);
     const int64_t rounded = (bytes + 4095) / 4096 * 4096;
-    own.blocks[slot] = rounded >= kLargeBlock ? mapMemory(rounded) : aligned_alloc(64, (size_t)rounded);
+    own.blocks[slot] = rounded >= kLargeBlock ? mapMemory(rounded, true) : aligned_alloc(64, (size_t)rounded);
     if (!own.blocks[slot]) throw std::bad_alloc();
     own.sizes[slot] = rounded;
   }

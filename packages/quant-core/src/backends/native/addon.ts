@@ -37,8 +37,11 @@ export interface NativeAddon {
   /** Whether the file was cut while mapped; what lay behind its new end reads as zeros. */
   mappingFault(handle: MappingHandle): boolean;
 
-  /** Zeros, outside of what the garbage collector counts, for `freeMemory`; null where the system or the runtime has none. */
-  allocateMemory(bytes: number): ArrayBuffer | null;
+  /**
+   * Zeros, outside of what the garbage collector counts, for `freeMemory`; null where the system or the runtime has none.
+   * @param huge in huge pages, for what is used whole: a page of them is all there or not at all
+   */
+  allocateMemory(bytes: number, huge: boolean): ArrayBuffer | null;
   /** Gives the memory of an array back at once, not when it is collected; all views of its buffer become empty. */
   freeMemory(array: Float32Array | Uint8Array): void;
   prepareWeight(dtypeId: number, rows: number, rowLength: number, bytes: Uint8Array): WeightHandle;

@@ -16,7 +16,7 @@ import {
 export function createNativeDevice(addon: NativeAddon): Device<Float32Array, NativeWeight, NativeKvCache> {
   return {
     ...hostDevice("voxquant-native", {
-      allocate: (bytes) => addon.allocateMemory(bytes),
+      allocate: (bytes) => addon.allocateMemory(bytes, true),
       free: (array) => addon.freeMemory(array),
     }),
     kernels: createNativeKernels(addon),

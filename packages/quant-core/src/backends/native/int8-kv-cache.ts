@@ -18,7 +18,9 @@ export function createInt8KvCache(addon: NativeAddon, shape: KvCacheShape): Int8
   try {
     return divideKvCache(
       shape,
-      new Uint8Array((bytes < LARGE_BYTES ? null : addon.allocateMemory(bytes)) ?? new ArrayBuffer(bytes)),
+      new Uint8Array(
+        (bytes < LARGE_BYTES ? null : addon.allocateMemory(bytes, false)) ?? new ArrayBuffer(bytes),
+      ),
     );
   } catch (error) {
     throw new BackendError(
