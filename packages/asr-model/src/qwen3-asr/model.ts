@@ -292,6 +292,7 @@ export class Qwen3AsrModel {
     const mel = this.#frontEnd.compute(samples);
     trace?.("mel", { shape: [mel.mels, mel.frames], data: mel.data });
     const computed = performance.now();
+    await pause.pass();
     const audio = await this.#network.encoder.encode(mel, pause, trace);
     if (timings !== undefined) {
       timings.featuresMs += computed - start;
