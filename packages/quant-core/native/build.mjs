@@ -78,6 +78,24 @@ function fileFlags(file, arch) {
   }
 }
 
+/** Instruction sets younger than some compilers in use: without them the others still work. */
+const YOUNG = new Set([
+  "kernels_avxvnni.cpp",
+  "kernels_avx512.cpp",
+  "kernels_avx512bf16.cpp",
+  "kernels_amx.cpp",
+  "kernels_neon_dotprod.cpp",
+  "kernels_neon_i8mm.cpp",
+]);
+
+/** The flags of a file, or those that make it a level that no machine has where the compiler does not know its flags. */
+function knownFlags(compiler, file, flags) {
+  if (!YOUNG.has(file)) return flags;
+  const probe = [...compiler.args, ...flags, "-fsyntax-only", "-x", "c++", "-"];
+  const { status } = spawnSync(compiler.command, probe, { input: "" });
+  return status === 0 ? flags : ["-DVOXQUANT_LEVEL_MISSING"];
+}
+
 function findCompiler() {
   if (process.platform === "win32") return null;
   const candidates = process.env.CXX ? [process.env.CXX] : ["c++", "g++", "clang++"];
@@ -170,10 +188,13 @@ async function main() {
 
   const objects = [];
   const pending = [];
+  const missing = [];
   const next = {};
   for (const file of files.filter((name) => name.endsWith(".cpp"))) {
-    const own = fileFlags(file, process.arch);
-    if (own === null) continue;
+    const wanted = fileFlags(file, process.arch);
+    if (wanted === null) continue;
+    const own = knownFlags(compiler, file, wanted);
+    if (own !== wanted) missing.push(file.replace(/^kernels_|\.cpp$/g, ""));
     const flags = [...compiler.args, ...COMMON, ...own];
     if (quantize) flags.push("-DVOXQUANT_HAS_QUANTIZE");
     const object = join(output, file.replace(/\.cpp$/, ".o"));
@@ -193,6 +214,7 @@ async function main() {
       );
     }
   }
+  if (missing.length > 0) console.log(`native: ${compiler.version} is too old for ${missing.join(", ")}`);
   if (pending.length === 0 && existsSync(target) && !prebuild) {
     console.log("native: up to date");
     return;

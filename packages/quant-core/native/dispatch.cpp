@@ -81,18 +81,21 @@ Features detect() {
 const std::vector<const Isa*>& levels() {
   static const std::vector<const Isa*> found = [] {
     std::vector<const Isa*> list = {isaBaseline()};
+    const auto add = [&](bool present, const Isa* level) {
+      if (present && level) list.push_back(level);  // null: the compiler was too old for it
+    };
 #if defined(__x86_64__)
     const Features features = detect();
-    if (features.avx2) list.push_back(isaAvx2());
-    if (features.avxVnni) list.push_back(isaAvxVnni());
-    if (features.avx512) list.push_back(isaAvx512());
-    if (features.bf16) list.push_back(isaAvx512Bf16());
-    if (features.amx) list.push_back(isaAmx());
+    add(features.avx2, isaAvx2());
+    add(features.avxVnni, isaAvxVnni());
+    add(features.avx512, isaAvx512());
+    add(features.bf16, isaAvx512Bf16());
+    add(features.amx, isaAmx());
 #elif defined(__aarch64__)
     const Features features = detect();
-    list.push_back(isaNeon());
-    if (features.dotprod) list.push_back(isaNeonDotprod());
-    if (features.i8mm) list.push_back(isaNeonI8mm());
+    add(true, isaNeon());
+    add(features.dotprod, isaNeonDotprod());
+    add(features.i8mm, isaNeonI8mm());
 #endif
     return list;
   }();

@@ -1,7 +1,18 @@
 // AMX: the table of AVX-512 BF16 with bfloat16 tiles for all many-row products, dense and quantized.
 //
-// Quantized weights go through bfloat16 too, not int8: their scales change every 16 or 32 inputs, so that int8 sums would
-// leave the tile registers after eight of a tile's sixteen rows, while float32 sums stay there to the end.
+// Quantized weights go through bfloat16 too, not int8: int8 sums would leave the tile registers after every two products,
+// where the scale of 128 inputs changes, while float32 sums stay there to the end.
+#include "isa.h"
+
+#if defined(VOXQUANT_LEVEL_MISSING)
+
+namespace voxquant {
+bool requestAmx() { return false; }
+const Isa* isaAmx() { return nullptr; }
+}  // namespace voxquant
+
+#else
+
 #include "vectors_avx512.h"
 
 #if defined(__linux__)
@@ -228,3 +239,5 @@ const Isa* isaAmx() {
 }
 
 }  // namespace voxquant
+
+#endif

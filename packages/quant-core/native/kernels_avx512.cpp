@@ -4,6 +4,16 @@
 // -offset * (sum of 4 q), which was computed once per activation row, so that the correction costs nothing here.
 // Int8 products of many rows: weights in lanes as unsigned bytes code + 128, activations broadcast as signed bytes; the
 // accumulator starts at -128 * (sum of the group's activations).
+#include "isa.h"
+
+#if defined(VOXQUANT_LEVEL_MISSING)
+
+namespace voxquant {
+const Isa* isaAvx512() { return nullptr; }
+}  // namespace voxquant
+
+#else
+
 #include "vectors_avx512.h"
 #include "vector_attention.h"
 #include "vector_int8_attention.h"
@@ -212,3 +222,5 @@ extern const Isa kAvx512 = {
 const Isa* isaAvx512() { return &kAvx512; }
 
 }  // namespace voxquant
+
+#endif

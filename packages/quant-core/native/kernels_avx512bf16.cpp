@@ -1,4 +1,14 @@
 // AVX-512 with BF16: the table of AVX-512 VNNI with bfloat16 GEMM tiles for dense weights.
+#include "isa.h"
+
+#if defined(VOXQUANT_LEVEL_MISSING)
+
+namespace voxquant {
+const Isa* isaAvx512Bf16() { return nullptr; }
+}  // namespace voxquant
+
+#else
+
 #include "vectors_avx512.h"
 #include "conv_bf16.h"
 
@@ -111,3 +121,5 @@ const Isa* isaAvx512Bf16() {
 }
 
 }  // namespace voxquant
+
+#endif

@@ -2,6 +2,16 @@
 //
 // Int8 products of many rows: weights in lanes as unsigned bytes code + 128, activations broadcast as signed bytes; the
 // accumulator starts at -128 * (sum of the group's activations).
+#include "isa.h"
+
+#if defined(VOXQUANT_LEVEL_MISSING)
+
+namespace voxquant {
+const Isa* isaAvxVnni() { return nullptr; }
+}  // namespace voxquant
+
+#else
+
 #include "vectors_avx2.h"
 
 namespace voxquant {
@@ -96,3 +106,5 @@ const Isa* isaAvxVnni() {
 }
 
 }  // namespace voxquant
+
+#endif

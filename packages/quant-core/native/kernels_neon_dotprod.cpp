@@ -1,4 +1,14 @@
 // Advanced SIMD with the dot product extension (sdot).
+#include "isa.h"
+
+#if defined(VOXQUANT_LEVEL_MISSING)
+
+namespace voxquant {
+const Isa* isaNeonDotprod() { return nullptr; }
+}  // namespace voxquant
+
+#else
+
 #include "vectors_neon.h"
 
 namespace voxquant {
@@ -22,3 +32,5 @@ const Isa* isaNeonDotprod() {
 }
 
 }  // namespace voxquant
+
+#endif

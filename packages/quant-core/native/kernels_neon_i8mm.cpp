@@ -1,4 +1,14 @@
 // Advanced SIMD with dot products and the int8 matrix multiplication extension (smmla).
+#include "isa.h"
+
+#if defined(VOXQUANT_LEVEL_MISSING)
+
+namespace voxquant {
+const Isa* isaNeonI8mm() { return nullptr; }
+}  // namespace voxquant
+
+#else
+
 #include "vectors_neon.h"
 
 namespace voxquant {
@@ -31,3 +41,5 @@ const Isa* isaNeonI8mm() {
 }
 
 }  // namespace voxquant
+
+#endif

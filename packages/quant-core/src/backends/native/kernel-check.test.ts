@@ -111,3 +111,19 @@ describe("kernels on AArch64, emulated", () => {
     expect(emulated(cpu, "--levels")).toEqual(levels);
   });
 });
+
+/** Levels that a compiler may be too old for. */
+const YOUNG = ["avxvnni", "avx512", "avx512bf16", "amx", "neon_dotprod", "neon_i8mm"];
+const compiler = found("c++", ["-fsyntax-only", "-x", "c++", "-"]);
+
+(compiler === null ? test.skip : test)("a level that the compiler is too old for is null", () => {
+  for (const name of YOUNG) {
+    const args = ["-std=c++17", "-S", "-O1", "-DVOXQUANT_LEVEL_MISSING", "-o", "-"];
+    const { status, stdout } = spawnSync(compiler!, [...args, join(native, `kernels_${name}.cpp`)], {
+      encoding: "utf8",
+    });
+    expect([name, status]).toEqual([name, 0]);
+    expect(stdout.match(/isa\w+/)?.[0].toLowerCase()).toContain(name.replace("_", ""));
+    expect(stdout.split("\n").length).toBeLessThan(60);
+  }
+});
