@@ -85,9 +85,10 @@ export class GoldenTally {
 
   /** Says it in one line on stderr. */
   report(family: string, variant: GoldenVariant): void {
+    const compared = this.compared === 0 ? "" : `, ${this.compared} tensors compared`; // else by their texts
     const skipped = this.skipped.size === 0 ? "none" : [...this.skipped].join(", ");
     process.stderr.write(
-      `goldens: ${family}/${variant.name}: ${this.cases.size} cases, ${this.compared} tensors compared, skipped: ${skipped}\n`,
+      `goldens: ${family}/${variant.name}: ${this.cases.size} cases${compared}, skipped: ${skipped}\n`,
     );
   }
 }
