@@ -4,8 +4,6 @@
 
 namespace voxquant {
 
-
-
 // outs[i] [rows, weights[i].out] = x [rows, in] . weights[i]^T + biases[i] (may be null)
 void linear(const float* x, int64_t rows, int count, const WeightMatrix* weights, const float* const* biases,
             float* const* outs, bool fast);

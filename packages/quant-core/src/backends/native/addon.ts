@@ -16,6 +16,26 @@ export interface MappingHandle {
 export type CacheArray = Float32Array | Uint8Array;
 
 /** What the C++ addon exports (native/bind_*.cpp). Arrays are used in place; sizes are checked, a wrong call throws. */
+/**
+ * A decoder layer and what it works on. `weights`: query, key, value, output, gate, up, down; `norms`: of queries, of keys,
+ * before the MLP, of the result; `segments`: start, count, position, capacity of each sequence.
+ */
+export type LayerArguments = [
+  weights: readonly WeightHandle[],
+  norms: readonly (Float32Array | null)[],
+  keys: readonly CacheArray[],
+  values: readonly CacheArray[],
+  segments: Int32Array,
+  positions: Int32Array,
+  heads: number,
+  kvHeads: number,
+  headDim: number,
+  eps: number,
+  theta: number,
+  scale: number,
+  fast: boolean,
+];
+
 export interface NativeAddon {
   /** Instruction set in use, of `isaLevels()` (lowest first). */
   isa(): string;
@@ -116,43 +136,13 @@ export interface NativeAddon {
     capacity: number,
     count: number,
   ): void;
-  /** `weights`: query, key, value, output, gate, up, down; `norms`: of queries, of keys, before the MLP, of the result. */
   decoderLayer(
     x: Float32Array,
     normed: Float32Array,
-    weights: readonly WeightHandle[],
-    norms: readonly (Float32Array | null)[],
-    keys: readonly CacheArray[],
-    values: readonly CacheArray[],
-    segments: Int32Array,
-    positions: Int32Array,
-    heads: number,
-    kvHeads: number,
-    headDim: number,
-    eps: number,
-    theta: number,
-    scale: number,
-    fast: boolean,
-    sum: Float32Array,
-    out: Float32Array,
+    ...layer: [...layer: LayerArguments, sum: Float32Array, out: Float32Array]
   ): void;
   /** What `decoderLayer` leaves in the caches, and nothing else. */
-  decoderKeys(
-    normed: Float32Array,
-    weights: readonly WeightHandle[],
-    norms: readonly (Float32Array | null)[],
-    keys: readonly CacheArray[],
-    values: readonly CacheArray[],
-    segments: Int32Array,
-    positions: Int32Array,
-    heads: number,
-    kvHeads: number,
-    headDim: number,
-    eps: number,
-    theta: number,
-    scale: number,
-    fast: boolean,
-  ): void;
+  decoderKeys(normed: Float32Array, ...layer: LayerArguments): void;
   /**
    * `weights` and `norms`: those of `decoderLayer` for each layer, the norms after that of the first layer's input.
    * `caches`: each sequence's keys, values, keys, values… of all layers in one block; `values`: where the first values lie.

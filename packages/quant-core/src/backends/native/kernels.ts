@@ -8,7 +8,7 @@ import type {
 } from "../../ops/kernels.js";
 import { GGML_TYPES, elementCount, weightByteLength, type GgmlType, type Weight } from "../../weight.js";
 import type { HostKvCache } from "../host-kv-cache.js";
-import type { NativeAddon, WeightHandle } from "./addon.js";
+import type { LayerArguments, NativeAddon, WeightHandle } from "./addon.js";
 import { decoderStack } from "./decoder-stack.js";
 import type { Int8KvCache } from "./int8-kv-cache.js";
 
@@ -173,60 +173,41 @@ export function createFusedKernels(
 ): FusedKernels<Float32Array, NativeWeight, NativeKvCache> {
   return {
     decoderLayer(x, normed, layer, nextNorm, positions, segments, index, sum, out) {
-      const { queryNorm, keyNorm, mlpNorm } = layer;
-      const { keys, values, numbers } = cachesOf(segments, index);
-      guarded(() =>
-        addon.decoderLayer(
-          x,
-          normed,
-          handlesOf(layer),
-          [queryNorm, keyNorm, mlpNorm, nextNorm],
-          keys,
-          values,
-          numbers,
-          positions,
-          layer.heads,
-          layer.kvHeads,
-          layer.headDim,
-          layer.eps,
-          layer.theta,
-          layer.scale,
-          layer.precision === "fast",
-          sum,
-          out,
-        ),
-      );
+      const given = layerArguments(layer, nextNorm, positions, segments, index);
+      guarded(() => addon.decoderLayer(x, normed, ...given, sum, out));
     },
     decoderKeys(normed, layer, positions, segments, index) {
-      const { queryNorm, keyNorm, mlpNorm } = layer;
-      const { keys, values, numbers } = cachesOf(segments, index);
-      guarded(() =>
-        addon.decoderKeys(
-          normed,
-          handlesOf(layer),
-          [queryNorm, keyNorm, mlpNorm, mlpNorm],
-          keys,
-          values,
-          numbers,
-          positions,
-          layer.heads,
-          layer.kvHeads,
-          layer.headDim,
-          layer.eps,
-          layer.theta,
-          layer.scale,
-          layer.precision === "fast",
-        ),
-      );
+      const given = layerArguments(layer, layer.mlpNorm, positions, segments, index);
+      guarded(() => addon.decoderKeys(normed, ...given));
     },
     decoderStack: (...call) => guarded(() => decoderStack(addon, ...call)),
   };
 }
 
-/** A layer's weights in the order in which the addon takes them. */
-function handlesOf(layer: DecoderLayerParameters<Float32Array, NativeWeight>): WeightHandle[] {
-  const { query, key, value, output, gate, up, down } = layer;
-  return [query, key, value, output, gate, up, down].map(({ handle }) => handle);
+function layerArguments(
+  layer: DecoderLayerParameters<Float32Array, NativeWeight>,
+  nextNorm: Float32Array,
+  positions: Int32Array,
+  segments: readonly AttentionSegment<NativeKvCache>[],
+  index: number,
+): LayerArguments {
+  const { query, key, value, output, gate, up, down, queryNorm, keyNorm, mlpNorm } = layer;
+  const { keys, values, numbers } = cachesOf(segments, index);
+  return [
+    [query, key, value, output, gate, up, down].map(({ handle }) => handle),
+    [queryNorm, keyNorm, mlpNorm, nextNorm],
+    keys,
+    values,
+    numbers,
+    positions,
+    layer.heads,
+    layer.kvHeads,
+    layer.headDim,
+    layer.eps,
+    layer.theta,
+    layer.scale,
+    layer.precision === "fast",
+  ];
 }
 
 /** What the addon takes of segments: their caches' arrays of a layer, and start, count, position, capacity of each. */
