@@ -1,6 +1,6 @@
 #pragma once
 // Int8 products of many rows (isa.h, Int8Kernels): outputs in vector lanes, activations broadcast four inputs at a time. The
-// float sums of a tile of results lie where the results go; a group of 128 inputs is summed in registers in between.
+// float sums of a tile of results lie where the results go; a group of kPanelGroup inputs is summed in registers in between.
 //
 // The level gives, before it includes this file:
 //   I, Quads, and F with its operations  W int32 sums, W times four codes, W floats
@@ -104,54 +104,44 @@ void multiplyPanel(const RoundedRows& x, int64_t begin, int64_t end, const Int8P
   }
 }
 
-// N floats to codes; returns their scale.
-template <int N>
-inline float roundGroup(const F* v, int8_t* codes) {
-  const float largest = largestOf(v, N / W);
+// Floats to codes, `count` of them, a multiple of 32 and at most kPanelGroup; returns their scale.
+inline float roundGroup(const F* v, int count, int8_t* codes) {
+  const float largest = largestOf(v, count / W);
   const bool none = largest <= 1e-30f;
   const F inverse = splat(none ? 0.0f : 127.0f / largest);
-  for (int i = 0; i < N; i += 32) codes32(v + i / W, inverse, codes + i);
+  for (int i = 0; i < count; i += 32) codes32(v + i / W, inverse, codes + i);
   return none ? 0.0f : largest / 127.0f;
 }
 
-template <int N>
-inline void roundActivations(const float* x, int8_t* codes, float* d, int32_t* start) {
-  F v[N / W];
-  for (int i = 0; i < N / W; i++) v[i] = load(x + i * W);
-  *d = roundGroup<N>(v, codes);
-  *start = startFor(codes, N);
+inline void roundActivations(const float* x, int count, int8_t* codes, float* d, int32_t* start) {
+  F v[kPanelGroup / W];
+  for (int i = 0; i < count / W; i++) v[i] = load(x + i * W);
+  *d = roundGroup(v, count, codes);
+  *start = startFor(codes, count);
 }
 
 void roundRow(const float* x, int64_t k, int8_t* codes, float* d, int32_t* starts) {
-  for (; k >= kPanelGroup; k -= kPanelGroup, x += kPanelGroup, codes += kPanelGroup) roundActivations<kPanelGroup>(x, codes, d++, starts++);
-  switch (k) {
-    case 32: return roundActivations<32>(x, codes, d, starts);
-    case 64: return roundActivations<64>(x, codes, d, starts);
-    case 96: return roundActivations<96>(x, codes, d, starts);
-  }
+  for (; k >= kPanelGroup; k -= kPanelGroup, x += kPanelGroup, codes += kPanelGroup) roundActivations(x, kPanelGroup, codes, d++, starts++);
+  if (k > 0) roundActivations(x, (int)k, codes, d, starts);
 }
 
-template <int N, int Group>
-inline float coarsenCodes(int8_t* codes, const float* scales, const float* shifts) {
-  F v[N / W];
-  for (int i = 0; i < N / W; i++) v[i] = mul(codeFloats(codes + i * W), splat(scales[i * W / Group]));
+template <int Group>
+inline float coarsenCodes(int count, int8_t* codes, const float* scales, const float* shifts) {
+  F v[kPanelGroup / W];
+  for (int i = 0; i < count / W; i++) v[i] = mul(codeFloats(codes + i * W), splat(scales[i * W / Group]));
   if (shifts)
-    for (int i = 0; i < N / W; i++) v[i] = add(v[i], splat(shifts[i * W / Group]));
-  return roundGroup<N>(v, codes);
+    for (int i = 0; i < count / W; i++) v[i] = add(v[i], splat(shifts[i * W / Group]));
+  return roundGroup(v, count, codes);
 }
 
 template <int Group>
 inline void coarsenGroups(int8_t* codes, const float* scales, const float* shifts, int64_t k, float* coarse) {
   for (; k >= kPanelGroup; k -= kPanelGroup, codes += kPanelGroup) {
-    *coarse++ = coarsenCodes<kPanelGroup, Group>(codes, scales, shifts);
+    *coarse++ = coarsenCodes<Group>(kPanelGroup, codes, scales, shifts);
     scales += kPanelGroup / Group;
     if (shifts) shifts += kPanelGroup / Group;
   }
-  switch (k) {
-    case 32: *coarse = coarsenCodes<32, Group>(codes, scales, shifts); break;
-    case 64: *coarse = coarsenCodes<64, Group>(codes, scales, shifts); break;
-    case 96: *coarse = coarsenCodes<96, Group>(codes, scales, shifts); break;
-  }
+  if (k > 0) *coarse = coarsenCodes<Group>((int)k, codes, scales, shifts);
 }
 
 // Codes with scales and shifts (null: none) per group of 16 or 32, in place.

@@ -102,49 +102,56 @@ inline int32_t startFor(const int8_t* codes, int count) {
 namespace voxquant {
 namespace {
 
-// A weight's codes become coarse by factors in 16 bits, the ratios of their scales to the largest scale of a group of 128,
-// after they were shifted to the left as far as eight bits allow. Where scales are equal nothing is lost.
-struct Factors {
-  __m512i values;   // 32767 * ratio for up to sixteen scales
-  __m512i places;   // whose factors the next 64 codes take
-};
+// A weight's codes become coarse by factors in 16 bits, the ratios of their scales to the largest scale of a group of
+// kPanelGroup, after they were shifted to the left as far as eight bits allow. Where scales are equal nothing is lost.
 
-// The scales (of Group codes each, missing ones zero) to factors and `coarse` scales of codes that are shifted so far.
+// 32767 * ratio for sixteen scales of Group codes each (missing ones are zero), and the `coarse` scales of codes that are
+// shifted so far.
 template <int Group>
-inline Factors factorsOf(F scale, int count, int shift, float* coarse) {
-  // Of each group of 128 the scale of the largest magnitude, with its sign: codes reach further below zero than above.
+inline void factorsOf(F scale, int count, int shift, int16_t* factors, float* coarse) {
+  // Of each group the scale of the largest magnitude, with its sign: codes reach further below zero than above.
   F most = scale, least = scale;
   most = larger(most, _mm512_permute_ps(most, 0xb1));
   least = smaller(least, _mm512_permute_ps(least, 0xb1));
   most = larger(most, _mm512_permute_ps(most, 0x4e));
   least = smaller(least, _mm512_permute_ps(least, 0x4e));
+  most = larger(most, _mm512_shuffle_f32x4(most, most, 0xb1));
+  least = smaller(least, _mm512_shuffle_f32x4(least, least, 0xb1));
   if (Group == 16) {
-    most = larger(most, _mm512_shuffle_f32x4(most, most, 0xb1));
-    least = smaller(least, _mm512_shuffle_f32x4(least, least, 0xb1));
+    most = larger(most, _mm512_shuffle_f32x4(most, most, 0x4e));
+    least = smaller(least, _mm512_shuffle_f32x4(least, least, 0x4e));
   }
   const F top = _mm512_mask_mov_ps(most, _mm512_cmp_ps_mask(magnitude(least), magnitude(most), _CMP_GT_OQ), least);
   const F unit = mul(top, splat(1.0f / (float)(1 << shift)));
   const F ratio = _mm512_maskz_div_ps(_mm512_cmp_ps_mask(magnitude(top), splat(1e-30f), _CMP_NLE_UQ), scale, top);
-  const __m512i values = _mm512_cvtps_epi32(mul(ratio, splat(32767.0f)));
+  _mm256_storeu_si256((__m256i*)factors, _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(mul(ratio, splat(32767.0f)))));
   // Not compressed as it is stored: that takes Zen 4 as long as all the rest.
   constexpr int kFine = kPanelGroup / Group;
-  storePart(coarse, _mm512_maskz_compress_ps(Group == 16 ? 0x0101 : 0x1111, unit), (count + kFine - 1) / kFine);
-  const __m512i places = Group == 16 ? _mm512_set4_epi32(0x30003, 0x20002, 0x10001, 0) : _mm512_set4_epi32(0x10001, 0x10001, 0, 0);
-  const __m512i spread = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
-  return {_mm512_castsi256_si512(_mm512_cvtsepi32_epi16(values)), _mm512_permutexvar_epi32(spread, places)};
+  storePart(coarse, _mm512_maskz_compress_ps(Group == 16 ? 0x0001 : 0x0101, unit), (count + kFine - 1) / kFine);
 }
 
-// 64 codes times 2^shift times their ratios, rounded. Each second one at a time, in the upper halves of 16 bits.
-template <int Group>
-inline __m512i scaleCodes(__m512i codes, int shift, Factors* factors) {
-  const __m512i factor = _mm512_permutexvar_epi16(factors->places, factors->values);
-  factors->places = _mm512_add_epi16(factors->places, _mm512_set1_epi16(64 / Group));
+// 64 codes times 2^shift times their factors, rounded. Each second one at a time, in the upper halves of 16 bits.
+inline __m512i scaleCodes(__m512i codes, int shift, __m512i factor) {
   const __m512i upper = _mm512_set1_epi16((short)0xff00), half = _mm512_set1_epi16(0x80);
   const __m128i by = _mm_cvtsi32_si128(shift);
   const __m512i even = _mm512_mulhrs_epi16(_mm512_sll_epi16(_mm512_slli_epi16(codes, 8), by), factor);
   const __m512i odd = _mm512_mulhrs_epi16(_mm512_sll_epi16(_mm512_and_si512(codes, upper), by), factor);
   const __m512i low = _mm512_srli_epi16(_mm512_adds_epi16(even, half), 8);
   return _mm512_ternarylogic_epi32(upper, _mm512_adds_epi16(odd, half), low, 0xca);  // upper ? odd : low
+}
+
+// Codes [k] of `load(i, mask)`, 64 from i on, to coarse ones; factors [k / Group, up to a multiple of 16].
+template <int Group, class Load>
+inline void scaleAll(int64_t k, int shift, const int16_t* factors, int8_t* codes, Load&& load) {
+  const __m512i spread = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
+  const __m512i first = _mm512_permutexvar_epi32(spread, Group == 16 ? _mm512_set4_epi32(0x30003, 0x20002, 0x10001, 0)
+                                                                     : _mm512_set4_epi32(0x10001, 0x10001, 0, 0));
+  for (int64_t i = 0; i < k; i += 64) {
+    const __mmask16 some = k - i < 64 ? 0xff : 0xffff;
+    const __m128i near = _mm_loadu_si64(factors + i / Group);
+    const __m512i factor = _mm512_permutexvar_epi16(first, _mm512_castsi128_si512(near));
+    _mm512_mask_storeu_epi32(codes + i, some, scaleCodes(load(i, some), shift, factor));
+  }
 }
 
 // How far codes can be shifted to the left inside eight bits.
@@ -160,45 +167,44 @@ inline int roomAbove(const int8_t* codes, int64_t k) {
   return all == 0 ? 7 : __builtin_clz(all) - 25;
 }
 
+// space: k / 8 + 64 bytes
 template <int Group>
-inline void coarsenInts(int8_t* codes, const float* scales, int64_t k, float* coarse) {
+inline void coarsenInts(int8_t* codes, const float* scales, int64_t k, float* coarse, int16_t* space) {
   const int shift = roomAbove(codes, k);
-  for (int64_t left = k; left > 0; left -= 16 * Group, scales += 16, coarse += 16 * Group / kPanelGroup) {
-    const int count = left < 16 * Group ? (int)left : 16 * Group;
-    Factors factors = factorsOf<Group>(loadPart(scales, count / Group), count / Group, shift, coarse);
-    for (int i = 0; i < count; i += 64, codes += 64) {
-      const __mmask16 some = count - i < 64 ? 0xff : 0xffff;
-      _mm512_mask_storeu_epi32(codes, some, scaleCodes<Group>(_mm512_maskz_loadu_epi32(some, codes), shift, &factors));
-    }
+  for (int64_t left = k / Group, at = 0; left > 0; left -= 16, at += 16) {
+    const int count = left < 16 ? (int)left : 16;
+    factorsOf<Group>(loadPart(scales + at, count), count, shift, space + at, coarse + at * Group / kPanelGroup);
   }
+  scaleAll<Group>(k, shift, space, codes, [&](int64_t i, __mmask16 some) { return _mm512_maskz_loadu_epi32(some, codes + i); });
 }
 
-// From the blocks at once: codes of Q8_0 fill eight bits.
-void coarsenQ8_0(const uint8_t* blocks, int64_t k, int8_t* codes, float* coarse) {
-  constexpr int kBytes = 34;
-  for (int64_t left = k / 32; left > 0; left -= 16, coarse += 4) {
-    const int count = left < 16 ? (int)left : 16;
-    uint16_t halves[16] = {};
-    for (int j = 0; j < count; j++) memcpy(&halves[j], blocks + j * kBytes, 2);
-    Factors factors = factorsOf<32>(loadHalf((const uint8_t*)halves), count, 0, coarse);
-    for (int j = 0; j < count; j += 2, blocks += 2 * kBytes, codes += 64) {
-      const bool both = j + 1 < count;
-      const __m256i first = load256(blocks + 2), second = both ? load256(blocks + kBytes + 2) : first;
-      const __m512i coarser = scaleCodes<32>(_mm512_inserti64x4(_mm512_castsi256_si512(first), second, 1), 0, &factors);
-      _mm512_mask_storeu_epi32(codes, both ? 0xffff : 0xff, coarser);
-    }
-  }
+// From the blocks at once: codes of Q8_0 fill eight bits. The scales of a row first, so that none is loaded as part of a
+// vector while it is on its way to memory, and divisions overlap.
+void coarsenQ8_0(const uint8_t* blocks, int64_t k, int8_t* codes, float* coarse, uint16_t* space) {
+  constexpr int64_t kBytes = 34;
+  const int64_t count = k / 32, padded = (count + 15) / 16 * 16;
+  uint16_t* const halves = space;
+  int16_t* const factors = (int16_t*)space + padded;
+  for (int64_t j = 0; j < count; j++) memcpy(halves + j, blocks + j * kBytes, 2);
+  for (int64_t j = count; j < padded; j++) halves[j] = 0;
+  for (int64_t j = 0; j < count; j += 16)
+    factorsOf<32>(loadHalf((const uint8_t*)(halves + j)), count - j < 16 ? (int)(count - j) : 16, 0, factors + j, coarse + j * 32 / kPanelGroup);
+  scaleAll<32>(k, 0, factors, codes, [&](int64_t i, __mmask16 some) {
+    const uint8_t* block = blocks + i / 32 * kBytes;
+    const __m256i first = load256(block + 2);
+    return _mm512_inserti64x4(_mm512_castsi256_si512(first), some == 0xffff ? load256(block + kBytes + 2) : first, 1);
+  });
 }
 
 void coarsenRow(const WeightMatrix& w, int64_t row, int8_t* codes, float* coarse, void* space) {
-  if (w.dtype == Q8_0) return coarsenQ8_0(w.row(row), w.in, codes, coarse);
+  if (w.dtype == Q8_0) return coarsenQ8_0(w.row(row), w.in, codes, coarse, (uint16_t*)space);
   const int group = w.traits->group;
   float* scales = (float*)space;
   float* shifts = scales + w.in / group;
   unpackAvx2(w.dtype, w.row(row), w.in, codes, scales, shifts);
   if (w.traits->shifted) coarsenFloats(codes, scales, shifts, group, w.in, coarse);
-  else if (group == 16) coarsenInts<16>(codes, scales, w.in, coarse);
-  else coarsenInts<32>(codes, scales, w.in, coarse);
+  else if (group == 16) coarsenInts<16>(codes, scales, w.in, coarse, (int16_t*)(shifts + w.in / group));
+  else coarsenInts<32>(codes, scales, w.in, coarse, (int16_t*)(shifts + w.in / group));
 }
 
 void packInt8(const int8_t* codes, const float* scales, const Int8Panel& panel) {
