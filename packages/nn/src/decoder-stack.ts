@@ -1,5 +1,11 @@
 import { concat2d, slice2d, type Tensor2D } from "@tensorflow/tfjs-core";
-import { FusedDecoderStack, type KvCache, type Runtime, type SequenceRows } from "@voxquant/quant-core";
+import {
+  FusedDecoderStack,
+  type DecoderPass,
+  type KvCache,
+  type Runtime,
+  type SequenceRows,
+} from "@voxquant/quant-core";
 import { DecoderLayer, type DecoderLayerConfig } from "./decoder-layer.js";
 import type { EventLoopBreak } from "./event-loop.js";
 import { RmsNorm } from "./norms.js";
@@ -62,7 +68,7 @@ export class DecoderStack {
   /**
    * Hidden states after the final norm, `[rows, hidden]`. `embeds` `[rows, hidden]` is consumed (disposed), also when
    * this throws. The rows of each sequence continue it at its `position`; sequences may have any number of rows, there is
-   * no padding. The event loop gets its turn between layers: for prompts.
+   * no padding. The event loop gets its turn between layers, or some of them where they are quick: for prompts.
    * @param trace receives `layerN.*` (what is inside), `layerN` and `norm_out`
    */
   forward(
@@ -106,20 +112,29 @@ export class DecoderStack {
     trace?: TraceSink,
   ): Promise<Tensor2D> {
     const alive: Tensor2D[] = [embeds];
+    const whole = this.#layers.length - (ends === null ? 0 : 1);
+    const fused = trace === undefined && this.#runtime.observe === null ? this.#fused : null;
     try {
       const positions = positionsOf(embeds.shape[0], sequences);
       alive.push(this.#runtime.run(() => this.#layers[0]!.inputNorm.forward(embeds)));
-      for (let i = 0; i < this.#layers.length; i++) {
+      const replace = async (next: (x: Tensor2D, normed: Tensor2D) => [Tensor2D, Tensor2D]) => {
         const [x, normed] = alive as [Tensor2D, Tensor2D];
-        alive.push(
-          ...this.#runtime.run(() =>
-            ends !== null && i === this.#layers.length - 1
-              ? this.#lastLayer(x, normed, positions, sequences, ends)
-              : this.#layer(i, x, normed, positions, sequences, trace),
-          ),
-        );
+        alive.push(...this.#runtime.run(() => next(x, normed)));
         for (const done of alive.splice(0, 2)) done.dispose();
         await pause.pass();
+      };
+      // The first layer alone: the embeddings' memory may be another's too, that of its result is not.
+      const single = fused === null ? whole : Math.min(1, whole);
+      for (let i = 0; i < single; i++) {
+        await replace((x, normed) => this.#layer(i, x, normed, positions, sequences, trace));
+      }
+      if (fused !== null && single < whole) {
+        const [x, normed] = alive as [Tensor2D, Tensor2D];
+        const pass = fused.begin(x, normed, single, positions, sequences);
+        alive.splice(0, 2, ...(await advanceInRuns(pass, whole, pause)));
+      }
+      if (ends !== null) {
+        await replace((x, normed) => this.#lastLayer(x, normed, positions, sequences, ends));
       }
     } catch (error) {
       for (const tensor of alive) tensor.dispose();
@@ -204,6 +219,31 @@ export class DecoderStack {
   ): [sum: Tensor2D, normed: Tensor2D] {
     const nextNorm = this.#layers[index + 1]?.inputNorm ?? this.#norm;
     return this.#layers[index]!.forward(x, normed, nextNorm, positions, sequences, trace);
+  }
+}
+
+/** How long the event loop may wait for some of a prompt's layers, if one of them does not take longer. */
+const RUN_MS = 45;
+
+/** The layers before `end`, as many at a time as `RUN_MS` allows by how long those before took. Ends the pass. */
+async function advanceInRuns(
+  pass: DecoderPass,
+  end: number,
+  pause: EventLoopBreak,
+): Promise<[x: Tensor2D, normed: Tensor2D]> {
+  try {
+    let layers = 1;
+    while (pass.layer < end) {
+      const count = Math.min(layers, end - pass.layer);
+      const start = performance.now();
+      pass.advance(count);
+      layers = Math.max(1, Math.floor((RUN_MS * count) / (performance.now() - start)));
+      await pause.pass();
+    }
+    return pass.end();
+  } catch (error) {
+    pass.dispose();
+    throw error;
   }
 }
 

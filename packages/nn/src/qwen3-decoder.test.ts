@@ -37,7 +37,9 @@ function gaussian(count: number, seed: number, scale: number): Float32Array {
 }
 
 /** A random decoder's tensors: dense attention, 8-bit MLP, as a partly quantized checkpoint has them. */
-function randomWeights(): Map<string, { dtype: GgmlType; shape: number[]; values: Float32Array }> {
+function randomWeights(
+  layers = config.layers,
+): Map<string, { dtype: GgmlType; shape: number[]; values: Float32Array }> {
   const { vocabSize, hiddenSize, intermediateSize, heads, kvHeads, headDim } = config;
   const tensors = new Map<string, { dtype: GgmlType; shape: number[]; values: Float32Array }>();
   const add = (name: string, dtype: GgmlType, shape: number[], scale = 0.25) => {
@@ -47,7 +49,7 @@ function randomWeights(): Map<string, { dtype: GgmlType; shape: number[]; values
   add("model.embed_tokens.weight", "BF16", [vocabSize, hiddenSize], 1);
   add("lm_head.weight", "F32", [vocabSize, hiddenSize]);
   add("model.norm.weight", "F32", [hiddenSize]);
-  for (let i = 0; i < config.layers; i++) {
+  for (let i = 0; i < layers; i++) {
     const layer = `model.layers.${i}`;
     add(`${layer}.input_layernorm.weight`, "F32", [hiddenSize]);
     add(`${layer}.post_attention_layernorm.weight`, "F32", [hiddenSize]);
@@ -198,6 +200,49 @@ describe("Qwen3Decoder and generateGreedy", () => {
       fastest.observe = (name) => seen.push(name);
       expect(twoSteps()).toEqual(expected);
       expect(seen.filter((name) => name.endsWith("down_proj.weight"))).toHaveLength(2 * config.layers);
+      fastest.dispose();
+    },
+  );
+
+  it.each(["exact", "fast"] as const)(
+    "gives a prompt the same states in runs of layers and layer by layer on the fastest backend, %s",
+    async (precision) => {
+      const layers = 7;
+      const tensors = randomWeights(layers);
+      const fastest = new Runtime((await selectDevice("auto")).device, precision);
+      const stack = await DecoderStack.load(fastest, sourceOf(tensors), "model.", { ...config, layers });
+      const values = gaussian(45 * config.hiddenSize, 91, 1);
+      const run = async (pause = new EventLoopBreak()) => {
+        const caches = [stack.createCache(40), stack.createCache(5)];
+        const sequences = [
+          { cache: caches[0]!, start: 0, count: 40, position: 0 },
+          { cache: caches[1]!, start: 40, count: 5, position: 0 },
+        ];
+        const embeds = fastest.run(() => tensor2d(values, [45, config.hiddenSize]));
+        const given = values.slice();
+        const states = await stack.forward(embeds, sequences, pause);
+        expect(values).toEqual(given); // whose memory the embeddings share
+        const found = [...states.dataSync()];
+        states.dispose();
+        for (const cache of caches) fastest.releaseKvCache(cache);
+        return found;
+      };
+      const expected = await run();
+      expect(expected.every(Number.isFinite)).toBe(true);
+      const { tensors: before } = fastest.run(() => ({ tensors: memory().numTensors }));
+      fastest.observe = () => undefined;
+      expect(await run()).toEqual(expected);
+      fastest.observe = null;
+
+      // aborted where the event loop has its third turn: after the first layers
+      let passes = 0;
+      const pause = new EventLoopBreak();
+      const aborting = {
+        pass: () => (++passes === 3 ? Promise.reject(new Error("enough")) : pause.pass()),
+      } as unknown as EventLoopBreak;
+      await expect(run(aborting)).rejects.toThrow("enough");
+      expect(passes).toBe(3);
+      expect(fastest.run(() => ({ tensors: memory().numTensors })).tensors).toBe(before);
       fastest.dispose();
     },
   );

@@ -112,42 +112,78 @@ int64_t layerBytes(Call& call, napi_value block, const AttentionSegment& first, 
   return fits ? 2 * part : 0;
 }
 
-// decoderStack(x, weights [of each layer query, key, value, output, gate, up, down], norms [input, of each layer query | null,
-// key | null, mlp, next], caches [each sequence's whole block], values [each sequence's values in the first layer], segments,
-// positions, heads, kvHeads, headDim, eps, theta, scale, fast, out)
+// What the layers of a decoder are called with.
+struct StackCall {
+  std::vector<DecoderLayer> layers;
+  std::vector<StackSegment> segments;
+  const int32_t* positions = nullptr;
+  int64_t rows = 0;
+};
+
+// Arguments from `at` on: weights [of each layer query, key, value, output, gate, up, down], norms [of each layer query | null,
+// key | null, mlp, next], caches [each sequence's whole block], values [each sequence's values in the decoder's first layer],
+// segments, positions, heads, kvHeads, headDim, eps, theta, scale, fast. The first layer is layer `index` of the decoder.
+bool readStack(Call& call, size_t at, int64_t index, StackCall* stack) {
+  DecoderLayer sizes = {};
+  const uint32_t weights = call.listLength(at, "weights"), layers = weights / kLayerWeights;
+  if (!readSizes(call, at + 6, &sizes)) return false;
+  if (layers == 0 || layers > kMostLayers || weights != layers * kLayerWeights || call.listLength(at + 1, "norms") != layers * kLayerNorms) {
+    call.fail("takes 7 weights and 4 norms of each layer");
+    return false;
+  }
+  stack->layers.assign(layers, sizes);
+  for (uint32_t i = 0; i < layers; i++) {
+    DecoderLayer& layer = stack->layers[i];
+    if (!readLayer(call, at, i * kLayerWeights, at + 1, i * kLayerNorms, &layer)) return false;
+    if (layer.output.out != stack->layers[0].output.out) call.fail("the layers differ in width");
+  }
+  stack->positions = call.integers(at + 5, 0, "positions", &stack->rows);
+  std::vector<AttentionSegment> first;
+  if (!call.failed && readSegments(call, at + 2, at + 3, at + 4, sizes.kvHeads, sizes.headDim, &first) > stack->rows)
+    call.fail("a segment lies behind the last row");
+  const size_t last = (size_t)index + layers;
+  for (uint32_t i = 0; i < first.size() && !call.failed; i++) {
+    stack->segments.push_back({first[i], layerBytes(call, call.listItem(at + 2, i), first[i], last)});
+    if (stack->segments[i].layerBytes == 0) call.fail("cache " + std::to_string(i) + " is not that of " + std::to_string(last) + " layers");
+  }
+  return !call.failed;
+}
+
+// decoderStack(x, norm, what readStack reads, out)
 napi_value decoderStackCall(napi_env env, napi_callback_info info) {
   Call call(env, info, "decoderStack");
-  DecoderLayer sizes = {};
-  const uint32_t weights = call.listLength(1, "weights"), layers = weights / kLayerWeights;
-  if (!readSizes(call, 7, &sizes)) return nullptr;
-  if (layers == 0 || layers > kMostLayers || weights != layers * kLayerWeights || call.listLength(2, "norms") != 1 + layers * kLayerNorms) {
-    call.fail("takes 7 weights and 4 norms of each layer, and one norm before them");
-    return nullptr;
-  }
-  DecoderStack stack = {nullptr, std::vector<DecoderLayer>(layers, sizes)};
-  for (uint32_t i = 0; i < layers; i++) {
-    DecoderLayer& layer = stack.layers[i];
-    if (!readLayer(call, 1, i * kLayerWeights, 2, 1 + i * kLayerNorms, &layer)) return nullptr;
-    if (layer.output.out != stack.layers[0].output.out) call.fail("the layers differ in width");
-  }
-  const int64_t hidden = stack.layers[0].output.out;
-  stack.inputNorm = static_cast<const float*>(call.array(call.listItem(2, 0), napi_float32_array, hidden, "norm"));
-  int64_t rows = 0;
-  const int32_t* positions = call.integers(6, 0, "positions", &rows);
-  std::vector<AttentionSegment> first;
-  if (!call.failed && readSegments(call, 3, 4, 5, sizes.kvHeads, sizes.headDim, &first) > rows) call.fail("a segment lies behind the last row");
-  std::vector<StackSegment> segments;
-  for (uint32_t i = 0; i < first.size() && !call.failed; i++) {
-    segments.push_back({first[i], layerBytes(call, call.listItem(3, i), first[i], layers)});
-    if (segments[i].layerBytes == 0) call.fail("cache " + std::to_string(i) + " is not that of " + std::to_string(layers) + " layers");
-  }
-  const float* x = call.floats(0, rows * hidden, "x");
-  float* out = call.floats(14, rows * hidden, "out");
-  if (call.failed || rows == 0) return nullptr;
+  StackCall stack;
+  if (!readStack(call, 2, 0, &stack)) return nullptr;
+  const int64_t hidden = stack.layers[0].output.out, size = stack.rows * hidden;
+  const float *x = call.floats(0, size, "x"), *norm = call.floats(1, hidden, "norm");
+  float* out = call.floats(15, size, "out");
+  if (call.failed || stack.rows == 0) return nullptr;
   {
     FlushDenormals flush;
-    const std::unique_ptr<float[]> workspace(new float[4 * rows * hidden]);
-    decoderStack(stack, x, positions, rows, segments, workspace.get(), out);
+    const std::unique_ptr<float[]> workspace(new float[3 * size]);
+    decoderStack(norm, stack.layers, x, stack.positions, stack.rows, stack.segments, workspace.get(), out);
+  }
+  for (const DecoderLayer& layer : stack.layers)
+    if (!checkFaults(call, layer)) return nullptr;
+  return nullptr;
+}
+
+// decoderLayers(streams [2], normed [2], index, what readStack reads)
+napi_value decoderLayersCall(napi_env env, napi_callback_info info) {
+  Call call(env, info, "decoderLayers");
+  const int64_t index = call.integer(2, "index", 0, kMostLayers);
+  StackCall stack;
+  if (call.failed || !readStack(call, 3, index, &stack)) return nullptr;
+  const int64_t size = stack.rows * stack.layers[0].output.out;
+  LayerRows state = {};
+  for (uint32_t i = 0; i < 2; i++) {
+    state.streams[i] = static_cast<float*>(call.array(call.listItem(0, i), napi_float32_array, size, "stream"));
+    state.norms[i] = static_cast<float*>(call.array(call.listItem(1, i), napi_float32_array, size, "normed"));
+  }
+  if (call.failed || stack.rows == 0) return nullptr;
+  {
+    FlushDenormals flush;
+    decoderLayers(stack.layers, (size_t)index, state, stack.positions, stack.rows, stack.segments);
   }
   for (const DecoderLayer& layer : stack.layers)
     if (!checkFaults(call, layer)) return nullptr;
@@ -160,6 +196,7 @@ void registerDecoder(napi_env env, napi_value exports) {
   exportFunction(env, exports, "decoderLayer", decoderLayerCall);
   exportFunction(env, exports, "decoderKeys", decoderKeysCall);
   exportFunction(env, exports, "decoderStack", decoderStackCall);
+  exportFunction(env, exports, "decoderLayers", decoderLayersCall);
 }
 
 }  // namespace voxquant

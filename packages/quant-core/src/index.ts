@@ -14,7 +14,7 @@ export {
   type SequenceRows,
 } from "./ops/attention.js";
 export { FusedDecoderLayer, type DecoderLayerParts } from "./ops/decoder-layer.js";
-export { FusedDecoderStack } from "./ops/decoder-stack.js";
+export { FusedDecoderStack, type DecoderPass } from "./ops/decoder-stack.js";
 export { conv2d, convOutputSize, type Conv2dOptions } from "./ops/conv2d.js";
 export type { Activation, Device, Kernels, KvCacheShape, Precision } from "./ops/kernels.js";
 export {

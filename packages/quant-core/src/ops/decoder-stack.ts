@@ -1,17 +1,19 @@
-import type { Tensor2D } from "@tensorflow/tfjs-core";
+import { engine, type Tensor2D } from "@tensorflow/tfjs-core";
 import { ConfigError } from "../errors.js";
 import type { Runtime, Vector } from "../runtime.js";
 import { attentionSegments, type SequenceRows } from "./attention.js";
 import type { FusedDecoderLayer } from "./decoder-layer.js";
-import type { DecoderStackParameters } from "./kernels.js";
-import { requireLastDim, runOp } from "./run.js";
+import type { AttentionSegment, DecoderRows, DecoderStackParameters, Device } from "./kernels.js";
+import { requireLastDim, requireSameShape, runOp } from "./run.js";
 
 /** The layers of a decoder that the device runs in one call. */
 export class FusedDecoderStack {
+  readonly #runtime: Runtime;
   readonly #parameters: DecoderStackParameters<unknown, unknown>;
   readonly #hidden: number;
 
-  private constructor(layers: readonly FusedDecoderLayer[], norms: readonly Vector[]) {
+  private constructor(runtime: Runtime, layers: readonly FusedDecoderLayer[], norms: readonly Vector[]) {
+    this.#runtime = runtime;
     this.#hidden = layers[0]!.hidden;
     const fits = (norm: Vector) => norm.length === this.#hidden;
     if (norms.length !== layers.length + 1 || !norms.every(fits)) {
@@ -36,9 +38,9 @@ export class FusedDecoderStack {
     layers: readonly FusedDecoderLayer[],
     norms: readonly Vector[],
   ): FusedDecoderStack | null {
-    return runtime.device.fused?.decoderStack === undefined || layers.length === 0
+    return runtime.device.fused === undefined || layers.length === 0
       ? null
-      : new FusedDecoderStack(layers, norms);
+      : new FusedDecoderStack(runtime, layers, norms);
   }
 
   /**
@@ -56,5 +58,92 @@ export class FusedDecoderStack {
       { x },
       { stack: this.#parameters, positions, segments: attentionSegments(sequences, x.shape[0]) },
     );
+  }
+
+  /**
+   * Rows of prompts before layer `layer`: x (the residual stream) and its norm `[rows, hidden]`, which belong to the pass from
+   * here on and share their memory with no other tensor. The next layers append keys and values of the rows to the caches.
+   * @throws ConfigError if shapes do not fit or a cache is too small
+   */
+  begin(
+    x: Tensor2D,
+    normed: Tensor2D,
+    layer: number,
+    positions: Int32Array,
+    sequences: readonly SequenceRows[],
+  ): DecoderPass {
+    requireLastDim("decoderLayers", x, this.#hidden);
+    requireSameShape("decoderLayers", x, normed);
+    if (positions.length !== x.shape[0]) {
+      throw new ConfigError(`decoderLayers: ${positions.length} positions for [${x.shape.join(", ")}]`);
+    }
+    const segments = attentionSegments(sequences, x.shape[0]);
+    return new DecoderPass(this.#runtime, this.#parameters, [x, normed], layer, positions, segments);
+  }
+}
+
+/** Rows of prompts on their way through the layers of a FusedDecoderStack, some layers at a time. */
+export class DecoderPass {
+  readonly #device: Device;
+  readonly #stack: DecoderStackParameters<unknown, unknown>;
+  readonly #positions: Int32Array;
+  readonly #segments: readonly AttentionSegment<unknown>[];
+  /** The stream and its norm, and a second pair for every other layer. */
+  #state: [x: Tensor2D, normed: Tensor2D];
+  #spare: [x: Tensor2D, normed: Tensor2D];
+  #layer: number;
+
+  /** For FusedDecoderStack. */
+  constructor(
+    runtime: Runtime,
+    stack: DecoderStackParameters<unknown, unknown>,
+    state: [x: Tensor2D, normed: Tensor2D],
+    layer: number,
+    positions: Int32Array,
+    segments: readonly AttentionSegment<unknown>[],
+  ) {
+    this.#device = runtime.device;
+    this.#stack = stack;
+    this.#state = state;
+    this.#layer = layer;
+    this.#positions = positions;
+    this.#segments = segments;
+    const { shape } = state[0];
+    this.#spare = runtime.run(() => [this.#allocate(shape), this.#allocate(shape)]);
+  }
+
+  /** The layer that comes next. */
+  get layer(): number {
+    return this.#layer;
+  }
+
+  /** The next `count` layers. The event loop waits for all of them. @throws ConfigError if the stack has fewer */
+  advance(count: number): void {
+    const from = this.#layer;
+    const to = from + count;
+    if (!(count > 0 && to <= this.#stack.layers.length)) {
+      throw new ConfigError(`decoderLayers: no layers ${from}…${to - 1} in ${this.#stack.layers.length}`);
+    }
+    const read = (tensor: Tensor2D) => this.#device.read(tensor);
+    const [streams, normed] = [0, 1].map((i) => [read(this.#state[i]!), read(this.#spare[i]!)] as const);
+    const rows: DecoderRows<unknown> = { streams: streams!, normed: normed! };
+    this.#device.fused!.decoderLayers(rows, this.#stack, from, to, this.#positions, this.#segments);
+    this.#layer = to;
+    if (count % 2 === 1) [this.#state, this.#spare] = [this.#spare, this.#state];
+  }
+
+  /** The stream and its norm before the next layer, which are the caller's from here on. Ends the pass. */
+  end(): [x: Tensor2D, normed: Tensor2D] {
+    for (const tensor of this.#spare) tensor.dispose();
+    return this.#state;
+  }
+
+  /** Ends the pass without a result. */
+  dispose(): void {
+    for (const tensor of [...this.#state, ...this.#spare]) tensor.dispose();
+  }
+
+  #allocate(shape: [number, number]): Tensor2D {
+    return engine().makeTensorFromTensorInfo(this.#device.allocate(shape).tensor) as Tensor2D;
   }
 }

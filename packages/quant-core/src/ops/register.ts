@@ -213,7 +213,7 @@ export function registerOps(device: Device): void {
       return [];
     });
     register<DecoderStackAttributes>("VoxDecoderStack", ({ x }, { stack, positions, segments }) =>
-      sameShape(x!, (out) => fused.decoderStack!(device.read(x!), stack, positions, segments, out)),
+      sameShape(x!, (out) => fused.decoderStack(device.read(x!), stack, positions, segments, out)),
     );
   }
   register<BlockAttentionAttributes>("VoxBlockAttention", ({ q, k, v }, { offsets, heads, headDim, scale }) =>

@@ -144,25 +144,23 @@ export interface NativeAddon {
   /** What `decoderLayer` leaves in the caches, and nothing else. */
   decoderKeys(normed: Float32Array, ...layer: LayerArguments): void;
   /**
-   * `weights` and `norms`: those of `decoderLayer` for each layer, the norms after that of the first layer's input.
-   * `caches`: each sequence's keys, values, keys, values… of all layers in one block; `values`: where the first values lie.
+   * All layers of a decoder, with the norm before them. `weights` and `norms` are those of each layer in order; `keys`: each
+   * sequence's keys, values, keys, values… of all layers in one block; `values`: where the first values lie.
    */
   decoderStack(
     x: Float32Array,
-    weights: readonly WeightHandle[],
-    norms: readonly (Float32Array | null)[],
-    caches: readonly CacheArray[],
-    values: readonly CacheArray[],
-    segments: Int32Array,
-    positions: Int32Array,
-    heads: number,
-    kvHeads: number,
-    headDim: number,
-    eps: number,
-    theta: number,
-    scale: number,
-    fast: boolean,
-    out: Float32Array,
+    norm: Float32Array,
+    ...layers: [...layers: LayerArguments, out: Float32Array]
+  ): void;
+  /**
+   * Layers of a decoder from `index` on, as `decoderStack` takes them. Each reads one of both pairs, the first of them
+   * `streams[0]` and `normed[0]`, and writes the other.
+   */
+  decoderLayers(
+    streams: readonly Float32Array[],
+    normed: readonly Float32Array[],
+    index: number,
+    ...layers: LayerArguments
   ): void;
   blockAttention(
     q: Float32Array,

@@ -85,8 +85,28 @@ function layerByLayer({ layers, norms }: Stack, { x, segments, positions }: Step
 
 function atOnce(stack: Stack, { x, segments, positions }: Step): Float32Array {
   const out = new Float32Array(x.length).fill(NaN);
-  createFusedKernels(addon!).decoderStack!(x, stack, positions, segments, out);
+  createFusedKernels(addon!).decoderStack(x, stack, positions, segments, out);
   return out;
+}
+
+/** As `atOnce`, by calls for so many layers each. */
+function inRuns({ layers, norms }: Stack, runs: readonly number[], { x, segments, positions }: Step) {
+  const empty = () => new Float32Array(x.length).fill(NaN);
+  const first = empty();
+  addon!.rmsNorm(x, null, norms[0]!, layers[0]!.eps, SIZES.hidden, null, first);
+  let streams = [x.slice(), empty()] as [Float32Array, Float32Array];
+  let normed = [first, empty()] as [Float32Array, Float32Array];
+  let from = 0;
+  for (const count of runs) {
+    const to = from + count;
+    const rows = { streams, normed };
+    createFusedKernels(addon!).decoderLayers(rows, { layers, norms }, from, to, positions, segments);
+    from = to;
+    if (count % 2 === 0) continue;
+    streams = [streams[1], streams[0]];
+    normed = [normed[1], normed[0]];
+  }
+  return normed[0];
 }
 
 describe.each(["exact", "fast"] as const)("fused decoder stack, %s", (precision) => {
@@ -99,6 +119,11 @@ describe.each(["exact", "fast"] as const)("fused decoder stack, %s", (precision)
       expect(expected[0]).not.toEqual(expected[1]);
       const memory = ({ segments }: Step) => segments.map(({ cache }) => cache.memory);
       expect(memory(other[1]!)).toEqual(memory(one[1]!));
+      for (const runs of [[3], [1, 2], [2, 1], [1, 1, 1]]) {
+        const again = steps(counts, precision);
+        expect(again.map((step) => inRuns(stack, runs, step))).toEqual(expected);
+        expect(memory(again[1]!)).toEqual(memory(one[1]!));
+      }
     });
   });
 });
@@ -117,4 +142,11 @@ test_("refuses what does not fit, and caches of fewer layers", () => {
   const { kvHeads, headDim } = SIZES;
   const cache = createHostKvCache({ layers: LAYERS - 1, kvHeads, headDim, capacity: CAPACITY });
   expect(() => run({}, { segments: [{ ...step!.segments[0]!, cache }] })).toThrow("not that of 3 layers");
+  expect(() => inRuns(stack, [1, 1, 1], { ...step!, segments: [{ ...step!.segments[0]!, cache }] })).toThrow(
+    "not that of 3 layers",
+  );
+  const { x, positions, segments } = step!;
+  const short = { streams: [x, x.subarray(1)], normed: [x, x] } as const;
+  const call = () => createFusedKernels(addon!).decoderLayers(short, stack, 0, 1, positions, segments);
+  expect(call).toThrow("stream has 95 elements");
 });

@@ -1,29 +1,60 @@
-import type { AttentionSegment, DecoderStackParameters } from "../../ops/kernels.js";
-import type { NativeAddon, WeightHandle } from "./addon.js";
+import type {
+  AttentionSegment,
+  DecoderLayerParameters,
+  DecoderRows,
+  DecoderStackParameters,
+} from "../../ops/kernels.js";
+import type { LayerArguments, NativeAddon, WeightHandle } from "./addon.js";
 import type { NativeKvCache, NativeWeight } from "./kernels.js";
+
+type Stack = DecoderStackParameters<Float32Array, NativeWeight>;
+type Segments = readonly AttentionSegment<NativeKvCache>[];
 
 /** `FusedKernels.decoderStack` by one call of the addon. */
 export function decoderStack(
   addon: NativeAddon,
   x: Float32Array,
-  { layers, norms }: DecoderStackParameters<Float32Array, NativeWeight>,
+  { layers, norms }: Stack,
   positions: Int32Array,
-  segments: readonly AttentionSegment<NativeKvCache>[],
+  segments: Segments,
   out: Float32Array,
 ): void {
+  addon.decoderStack(x, norms[0]!, ...stackArguments(layers, norms.slice(1), positions, segments), out);
+}
+
+/** `FusedKernels.decoderLayers` by one call of the addon. */
+export function decoderLayers(
+  addon: NativeAddon,
+  { streams, normed }: DecoderRows<Float32Array>,
+  { layers, norms }: Stack,
+  from: number,
+  to: number,
+  positions: Int32Array,
+  segments: Segments,
+): void {
+  const given = stackArguments(layers.slice(from, to), norms.slice(from + 1, to + 1), positions, segments);
+  addon.decoderLayers(streams, normed, from, ...given);
+}
+
+/** @param norms after each layer */
+function stackArguments(
+  layers: readonly DecoderLayerParameters<Float32Array, NativeWeight>[],
+  norms: readonly Float32Array[],
+  positions: Int32Array,
+  segments: Segments,
+): LayerArguments {
   const handles: WeightHandle[] = [];
-  const gains: (Float32Array | null)[] = [norms[0]!];
+  const gains: (Float32Array | null)[] = [];
   layers.forEach(({ query, key, value, output, gate, up, down, queryNorm, keyNorm, mlpNorm }, i) => {
     for (const { handle } of [query, key, value, output, gate, up, down]) handles.push(handle);
-    gains.push(queryNorm, keyNorm, mlpNorm, norms[i + 1]!);
+    gains.push(queryNorm, keyNorm, mlpNorm, norms[i]!);
   });
   const numbers = new Int32Array(segments.length * 4);
   segments.forEach(({ cache, start, count, position }, i) => {
     numbers.set([start, count, position, cache.capacity], i * 4);
   });
   const { heads, kvHeads, headDim, eps, theta, scale, precision } = layers[0]!;
-  addon.decoderStack(
-    x,
+  return [
     handles,
     gains,
     segments.map(({ cache }) => cache.memory),
@@ -37,6 +68,5 @@ export function decoderStack(
     theta,
     scale,
     precision === "fast",
-    out,
-  );
+  ];
 }

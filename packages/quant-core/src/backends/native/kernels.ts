@@ -9,7 +9,7 @@ import type {
 import { GGML_TYPES, elementCount, weightByteLength, type GgmlType, type Weight } from "../../weight.js";
 import type { HostKvCache } from "../host-kv-cache.js";
 import type { LayerArguments, NativeAddon, WeightHandle } from "./addon.js";
-import { decoderStack } from "./decoder-stack.js";
+import { decoderLayers, decoderStack } from "./decoder-stack.js";
 import type { Int8KvCache } from "./int8-kv-cache.js";
 
 /** A weight that the addon's kernels use in place. */
@@ -181,6 +181,7 @@ export function createFusedKernels(
       guarded(() => addon.decoderKeys(normed, ...given));
     },
     decoderStack: (...call) => guarded(() => decoderStack(addon, ...call)),
+    decoderLayers: (...call) => guarded(() => decoderLayers(addon, ...call)),
   };
 }
 
