@@ -230,7 +230,7 @@ async function advanceInRuns(
   pass: DecoderPass,
   end: number,
   pause: EventLoopBreak,
-): Promise<[x: Tensor2D, normed: Tensor2D]> {
+): Promise<readonly [stream: Tensor2D, normed: Tensor2D]> {
   try {
     let layers = 1;
     while (pass.layer < end) {

@@ -160,30 +160,26 @@ napi_value decoderStackCall(napi_env env, napi_callback_info info) {
   if (call.failed || stack.rows == 0) return nullptr;
   {
     FlushDenormals flush;
-    const std::unique_ptr<float[]> workspace(new float[3 * size]);
-    decoderStack(norm, stack.layers, x, stack.positions, stack.rows, stack.segments, workspace.get(), out);
+    const std::unique_ptr<float[]> stream(new float[size]);
+    decoderStack(norm, stack.layers, x, stack.positions, stack.rows, stack.segments, stream.get(), out);
   }
   for (const DecoderLayer& layer : stack.layers)
     if (!checkFaults(call, layer)) return nullptr;
   return nullptr;
 }
 
-// decoderLayers(streams [2], normed [2], index, what readStack reads)
+// decoderLayers(stream, normed, index, what readStack reads); both are overwritten
 napi_value decoderLayersCall(napi_env env, napi_callback_info info) {
   Call call(env, info, "decoderLayers");
   const int64_t index = call.integer(2, "index", 0, kMostLayers);
   StackCall stack;
   if (call.failed || !readStack(call, 3, index, &stack)) return nullptr;
   const int64_t size = stack.rows * stack.layers[0].output.out;
-  LayerRows state = {};
-  for (uint32_t i = 0; i < 2; i++) {
-    state.streams[i] = static_cast<float*>(call.array(call.listItem(0, i), napi_float32_array, size, "stream"));
-    state.norms[i] = static_cast<float*>(call.array(call.listItem(1, i), napi_float32_array, size, "normed"));
-  }
+  float *stream = call.floats(0, size, "stream"), *normed = call.floats(1, size, "normed");
   if (call.failed || stack.rows == 0) return nullptr;
   {
     FlushDenormals flush;
-    decoderLayers(stack.layers, (size_t)index, state, stack.positions, stack.rows, stack.segments);
+    decoderLayers(stack.layers, (size_t)index, stream, normed, stack.positions, stack.rows, stack.segments);
   }
   for (const DecoderLayer& layer : stack.layers)
     if (!checkFaults(call, layer)) return nullptr;

@@ -19,7 +19,7 @@ struct PanelRun {
   int64_t begin, end;  // outputs
 };
 
-RoundedRows roundRows(const float* x, int64_t rows, int64_t k) {
+RoundedRows roundRows(const RowMaker& make, double nanosecondsEach, int64_t rows, int64_t k) {
   const int64_t groups = panelGroups(k);
   uint8_t* memory = static_cast<uint8_t*>(scratch(kScratchActivations, rows * (k + groups * 8)));
   RoundedRows rounded;
@@ -28,9 +28,10 @@ RoundedRows roundRows(const float* x, int64_t rows, int64_t k) {
   rounded.d = reinterpret_cast<float*>(memory);
   rounded.starts = reinterpret_cast<int32_t*>(rounded.d + rows * groups);
   rounded.codes = reinterpret_cast<int8_t*>(rounded.starts + rows * groups);
-  parallelFor((rows + kRowsRounded - 1) / kRowsRounded, (double)(rows * k) * 0.15, [&](int64_t task) {
+  parallelFor((rows + kRowsRounded - 1) / kRowsRounded, (double)(rows * k) * (nanosecondsEach + 0.15), [&](int64_t task) {
+    float* const space = static_cast<float*>(scratch(kScratchRow, k * 4));
     for (int64_t r = task * kRowsRounded; r < std::min(rows, (task + 1) * kRowsRounded); r++)
-      isa().int8->round(x + r * k, k, rounded.codes + r * k, rounded.d + r * groups, rounded.starts + r * groups);
+      isa().int8->round(make(r, space), k, rounded.codes + r * k, rounded.d + r * groups, rounded.starts + r * groups);
   });
   return rounded;
 }
@@ -51,9 +52,9 @@ Int8Panel packWeights(const WeightMatrix& weight, int64_t begin, int64_t end) {
 
 bool int8Weight(const WeightMatrix& weight) { return isa().int8 && weight.traits->group > 0; }
 
-void int8Linear(const float* x, int64_t rows, int weightCount, const WeightMatrix* weights, const float* const* biases, float* const* outs) {
+void int8Linear(const RowMaker& make, double nanosecondsEach, int64_t rows, int weightCount, const WeightMatrix* weights, const float* const* biases, float* const* outs) {
   const int64_t k = weights[0].in;
-  const RoundedRows rounded = roundRows(x, rows, k);
+  const RoundedRows rounded = roundRows(make, nanosecondsEach, rows, k);
   std::vector<PanelRun> panels;
   double outputs = 0;
   for (int i = 0; i < weightCount; i++) {

@@ -7,7 +7,7 @@ namespace voxquant {
 // Whether the level takes this weight in int8 when fast.
 bool int8Weight(const WeightMatrix& weight);
 
-// linear() for such weights, one at least.
-void int8Linear(const float* x, int64_t rows, int weightCount, const WeightMatrix* weights, const float* const* biases, float* const* outs);
+// linearOfMade() for such weights, one at least.
+void int8Linear(const RowMaker& make, double nanosecondsEach, int64_t rows, int weightCount, const WeightMatrix* weights, const float* const* biases, float* const* outs);
 
 }  // namespace voxquant

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "elementwise.h"
 #include "gemm.h"
 #include "int8_gemm.h"
 #include "thread_pool.h"
@@ -193,13 +194,17 @@ void linearInLanes(const float* x, int64_t rows, int count, const WeightMatrix* 
   });
 }
 
+RowMaker rowsOf(const float* x, int64_t k) {
+  return [x, k](int64_t row, float*) { return x + row * k; };
+}
+
 void linearMany(const float* x, int64_t rows, int count, const WeightMatrix* weights, const float* const* biases, float* const* outs, bool fast) {
   // Runs of neighbours of one kind share what is made of x: nearly always all of them.
   for (int first = 0; first < count;) {
     const bool int8 = fast && int8Weight(weights[first]);
     int last = first + 1;
     while (last < count && (fast && int8Weight(weights[last])) == int8) last++;
-    if (int8) int8Linear(x, rows, last - first, weights + first, biases + first, outs + first);
+    if (int8) int8Linear(rowsOf(x, weights[0].in), 0, rows, last - first, weights + first, biases + first, outs + first);
     else linearInLanes(x, rows, last - first, weights + first, biases + first, outs + first, fast);
     first = last;
   }
@@ -222,6 +227,19 @@ void linear(const float* x, int64_t rows, int count, const WeightMatrix* weights
   if (rows == 0 || count == 0) return;
   if (rows <= kGemvRows) linearFew(x, (int)rows, count, weights, biases, outs, fast);
   else linearMany(x, rows, count, weights, biases, outs, fast);
+}
+
+void linearOfMade(const RowMaker& make, double nanosecondsEach, float* floats, int64_t rows, int count, const WeightMatrix* weights,
+                  const float* const* biases, float* const* outs, bool fast) {
+  if (rows > kGemvRows && fast && std::all_of(weights, weights + count, int8Weight))
+    return int8Linear(make, nanosecondsEach, rows, count, weights, biases, outs);
+  const int64_t k = weights[0].in;
+  forRows(rows, k, nanosecondsEach, [&](int64_t row) {
+    float* const place = floats + row * k;
+    const float* const made = make(row, place);
+    if (made != place) memcpy(place, made, (size_t)k * 4);
+  });
+  linear(floats, rows, count, weights, biases, outs, fast);
 }
 
 void linearArgmax(const float* x, int64_t rows, const WeightMatrix& weight, int32_t* out, bool fast) {

@@ -1,5 +1,7 @@
 // Matrix products of quantized and dense weights: matrix x vectors up to kGemvRows rows, GEMM above.
 #pragma once
+#include <functional>
+
 #include "dispatch.h"
 
 namespace voxquant {
@@ -7,6 +9,14 @@ namespace voxquant {
 // outs[i] [rows, weights[i].out] = x [rows, in] . weights[i]^T + biases[i] (may be null)
 void linear(const float* x, int64_t rows, int count, const WeightMatrix* weights, const float* const* biases,
             float* const* outs, bool fast);
+
+// Makes row `row` of an input [in] and says where it lies: in `space` [in], or elsewhere.
+using RowMaker = std::function<const float*(int64_t row, float* space)>;
+
+// linear() of rows that are made for it, each once and by any thread, and rounded while they are in its cache. floats
+// [rows, in]: where they are put when they are needed as they are. nanosecondsEach: what an element takes to make.
+void linearOfMade(const RowMaker& make, double nanosecondsEach, float* floats, int64_t rows, int count, const WeightMatrix* weights,
+                  const float* const* biases, float* const* outs, bool fast);
 
 // out[row]: index of the largest of x[row] . weight^T; the lowest of equals
 void linearArgmax(const float* x, int64_t rows, const WeightMatrix& weight, int32_t* out, bool fast);

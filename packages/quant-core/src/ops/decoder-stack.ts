@@ -1,19 +1,19 @@
-import { engine, type Tensor2D } from "@tensorflow/tfjs-core";
+import type { Tensor2D } from "@tensorflow/tfjs-core";
 import { ConfigError } from "../errors.js";
 import type { Runtime, Vector } from "../runtime.js";
 import { attentionSegments, type SequenceRows } from "./attention.js";
 import type { FusedDecoderLayer } from "./decoder-layer.js";
-import type { AttentionSegment, DecoderRows, DecoderStackParameters, Device } from "./kernels.js";
+import type { AttentionSegment, DecoderStackParameters, Device } from "./kernels.js";
 import { requireLastDim, requireSameShape, runOp } from "./run.js";
 
 /** The layers of a decoder that the device runs in one call. */
 export class FusedDecoderStack {
-  readonly #runtime: Runtime;
+  readonly #device: Device;
   readonly #parameters: DecoderStackParameters<unknown, unknown>;
   readonly #hidden: number;
 
   private constructor(runtime: Runtime, layers: readonly FusedDecoderLayer[], norms: readonly Vector[]) {
-    this.#runtime = runtime;
+    this.#device = runtime.device;
     this.#hidden = layers[0]!.hidden;
     const fits = (norm: Vector) => norm.length === this.#hidden;
     if (norms.length !== layers.length + 1 || !norms.every(fits)) {
@@ -78,7 +78,7 @@ export class FusedDecoderStack {
       throw new ConfigError(`decoderLayers: ${positions.length} positions for [${x.shape.join(", ")}]`);
     }
     const segments = attentionSegments(sequences, x.shape[0]);
-    return new DecoderPass(this.#runtime, this.#parameters, [x, normed], layer, positions, segments);
+    return new DecoderPass(this.#device, this.#parameters, [x, normed], layer, positions, segments);
   }
 }
 
@@ -88,28 +88,24 @@ export class DecoderPass {
   readonly #stack: DecoderStackParameters<unknown, unknown>;
   readonly #positions: Int32Array;
   readonly #segments: readonly AttentionSegment<unknown>[];
-  /** The stream and its norm, and a second pair for every other layer. */
-  #state: [x: Tensor2D, normed: Tensor2D];
-  #spare: [x: Tensor2D, normed: Tensor2D];
+  readonly #state: readonly [stream: Tensor2D, normed: Tensor2D];
   #layer: number;
 
   /** For FusedDecoderStack. */
   constructor(
-    runtime: Runtime,
+    device: Device,
     stack: DecoderStackParameters<unknown, unknown>,
-    state: [x: Tensor2D, normed: Tensor2D],
+    state: readonly [stream: Tensor2D, normed: Tensor2D],
     layer: number,
     positions: Int32Array,
     segments: readonly AttentionSegment<unknown>[],
   ) {
-    this.#device = runtime.device;
+    this.#device = device;
     this.#stack = stack;
     this.#state = state;
     this.#layer = layer;
     this.#positions = positions;
     this.#segments = segments;
-    const { shape } = state[0];
-    this.#spare = runtime.run(() => [this.#allocate(shape), this.#allocate(shape)]);
   }
 
   /** The layer that comes next. */
@@ -124,26 +120,19 @@ export class DecoderPass {
     if (!(count > 0 && to <= this.#stack.layers.length)) {
       throw new ConfigError(`decoderLayers: no layers ${from}…${to - 1} in ${this.#stack.layers.length}`);
     }
-    const read = (tensor: Tensor2D) => this.#device.read(tensor);
-    const [streams, normed] = [0, 1].map((i) => [read(this.#state[i]!), read(this.#spare[i]!)] as const);
-    const rows: DecoderRows<unknown> = { streams: streams!, normed: normed! };
-    this.#device.fused!.decoderLayers(rows, this.#stack, from, to, this.#positions, this.#segments);
+    const { fused } = this.#device;
+    const [stream, normed] = this.#state.map((tensor) => this.#device.read(tensor));
+    fused!.decoderLayers(stream, normed, this.#stack, from, to, this.#positions, this.#segments);
     this.#layer = to;
-    if (count % 2 === 1) [this.#state, this.#spare] = [this.#spare, this.#state];
   }
 
   /** The stream and its norm before the next layer, which are the caller's from here on. Ends the pass. */
-  end(): [x: Tensor2D, normed: Tensor2D] {
-    for (const tensor of this.#spare) tensor.dispose();
+  end(): readonly [stream: Tensor2D, normed: Tensor2D] {
     return this.#state;
   }
 
   /** Ends the pass without a result. */
   dispose(): void {
-    for (const tensor of [...this.#state, ...this.#spare]) tensor.dispose();
-  }
-
-  #allocate(shape: [number, number]): Tensor2D {
-    return engine().makeTensorFromTensorInfo(this.#device.allocate(shape).tensor) as Tensor2D;
+    for (const tensor of this.#state) tensor.dispose();
   }
 }

@@ -85,15 +85,6 @@ export interface DecoderStackParameters<F, W> {
 }
 
 /**
- * Rows between two layers of a decoder, `[rows, hidden]` each: the residual stream and its norm, both twice, so that a layer
- * reads one pair and writes the other.
- */
-export interface DecoderRows<F> {
-  readonly streams: readonly [F, F];
-  readonly normed: readonly [F, F];
-}
-
-/**
  * The kernels of a backend, over its own float arrays `F`, prepared weights `W` and caches `C`. All matrices are
  * row-major and dense; `out` arrays are given by the caller, have the exact size, need not be zeroed, and never alias
  * the inputs. Shapes were checked by the ops. Integer inputs and outputs are small and stay on the host.
@@ -241,12 +232,12 @@ export interface FusedKernels<F, W, C> {
     out: F,
   ): void;
   /**
-   * Layers `from … to − 1` of a decoder, for the rows of prompts: the first reads the first of each pair in `rows` and writes
-   * the second, the next the other way round, so that n layers leave their result in the pairs' element n % 2. The
-   * same values as layer by layer.
+   * Layers `from … to − 1` of a decoder, for the rows of prompts: `stream` (the residual stream) and `normed` (its norm)
+   * `[rows, hidden]` are those before layer `from` and become those before layer `to`. The same values as layer by layer.
    */
   decoderLayers(
-    rows: DecoderRows<F>,
+    stream: F,
+    normed: F,
     stack: DecoderStackParameters<F, W>,
     from: number,
     to: number,

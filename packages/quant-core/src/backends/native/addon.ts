@@ -152,16 +152,8 @@ export interface NativeAddon {
     norm: Float32Array,
     ...layers: [...layers: LayerArguments, out: Float32Array]
   ): void;
-  /**
-   * Layers of a decoder from `index` on, as `decoderStack` takes them. Each reads one of both pairs, the first of them
-   * `streams[0]` and `normed[0]`, and writes the other.
-   */
-  decoderLayers(
-    streams: readonly Float32Array[],
-    normed: readonly Float32Array[],
-    index: number,
-    ...layers: LayerArguments
-  ): void;
+  /** Layers of a decoder from `index` on, as `decoderStack` takes them; `stream` and `normed` are overwritten. */
+  decoderLayers(stream: Float32Array, normed: Float32Array, index: number, ...layers: LayerArguments): void;
   blockAttention(
     q: Float32Array,
     k: Float32Array,

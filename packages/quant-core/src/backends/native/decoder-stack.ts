@@ -1,9 +1,4 @@
-import type {
-  AttentionSegment,
-  DecoderLayerParameters,
-  DecoderRows,
-  DecoderStackParameters,
-} from "../../ops/kernels.js";
+import type { AttentionSegment, DecoderLayerParameters, DecoderStackParameters } from "../../ops/kernels.js";
 import type { LayerArguments, NativeAddon, WeightHandle } from "./addon.js";
 import type { NativeKvCache, NativeWeight } from "./kernels.js";
 
@@ -25,7 +20,8 @@ export function decoderStack(
 /** `FusedKernels.decoderLayers` by one call of the addon. */
 export function decoderLayers(
   addon: NativeAddon,
-  { streams, normed }: DecoderRows<Float32Array>,
+  stream: Float32Array,
+  normed: Float32Array,
   { layers, norms }: Stack,
   from: number,
   to: number,
@@ -33,7 +29,7 @@ export function decoderLayers(
   segments: Segments,
 ): void {
   const given = stackArguments(layers.slice(from, to), norms.slice(from + 1, to + 1), positions, segments);
-  addon.decoderLayers(streams, normed, from, ...given);
+  addon.decoderLayers(stream, normed, from, ...given);
 }
 
 /** @param norms after each layer */
