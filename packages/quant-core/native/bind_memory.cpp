@@ -11,8 +11,8 @@ namespace {
 // The memory of an array buffer. What JavaScript no longer uses is given back here, without the garbage collector: it is
 // told nothing of these blocks, or it would run for every few activations of a model.
 struct Block {
-  void* memory;  // null when it was given back
-  int64_t bytes;
+  MappedBlock mapped;  // without memory when it was given back
+  int64_t bytes;       // the buffer's
 };
 
 std::mutex mutex;
@@ -26,10 +26,10 @@ void tellCollector(napi_env env, int64_t bytes) {
 // Gives a block's memory back; false if it was already.
 bool giveBack(Block* block) {
   std::lock_guard<std::mutex> lock(mutex);
-  if (!block->memory) return false;
-  blocks.erase(block->memory);
-  unmapMemory(block->memory, block->bytes);
-  block->memory = nullptr;
+  if (!block->mapped.memory) return false;
+  blocks.erase(block->mapped.memory);
+  unmapMemory(block->mapped);
+  block->mapped.memory = nullptr;
   return true;
 }
 
@@ -53,13 +53,14 @@ napi_value allocateMemoryCall(napi_env env, napi_callback_info info) {
   const bool huge = call.boolean(1, "huge");
   if (call.failed) return nullptr;
   napi_value buffer = nullptr;
-  if (void* const memory = mapMemory(bytes, huge)) {
-    Block* const block = new Block{memory, bytes};
+  const MappedBlock mapped = mapMemory(bytes, huge);
+  if (mapped.memory) {
+    Block* const block = new Block{mapped, bytes};
     {
       std::lock_guard<std::mutex> lock(mutex);
-      blocks[memory] = block;
+      blocks[mapped.memory] = block;
     }
-    if (napi_create_external_arraybuffer(env, memory, (size_t)bytes, finalizeBlock, block, &buffer) == napi_ok) {
+    if (napi_create_external_arraybuffer(env, mapped.memory, (size_t)bytes, finalizeBlock, block, &buffer) == napi_ok) {
       tellCollector(env, -bytes);
       return buffer;
     }

@@ -7,9 +7,14 @@ namespace voxquant {
 // Blocks from this size on are worth it.
 constexpr int64_t kLargeBlock = 1 << 20;
 
-// Zeros, null if there is no memory. huge: in huge pages where the system gives them, for what is used whole; to get a page
+struct MappedBlock {
+  void* memory = nullptr;
+  int64_t bytes = 0;  // at least what was asked for
+};
+
+// Zeros; no memory if there is none. huge: in huge pages where the system gives them, for what is used whole; to get a page
 // of 4 KiB takes as long as to fill it twice.
-void* mapMemory(int64_t bytes, bool huge);
-void unmapMemory(void* memory, int64_t bytes);
+MappedBlock mapMemory(int64_t bytes, bool huge);
+void unmapMemory(const MappedBlock& block);
 
 }  // namespace voxquant

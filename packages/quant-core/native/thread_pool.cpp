@@ -195,7 +195,7 @@ struct Scratch {
     for (int slot = 0; slot < kScratchSlots; slot++) release(slot);
   }
   void release(int slot) {
-    if (sizes[slot] >= kLargeBlock) unmapMemory(blocks[slot], sizes[slot]);
+    if (sizes[slot] >= kLargeBlock) unmapMemory({blocks[slot], sizes[slot]});
     else free(blocks[slot]);
     sizes[slot] = 0;
     blocks[slot] = nullptr;
@@ -270,9 +270,10 @@ void* scratch(ScratchSlot slot, int64_t bytes) {
   if (own.sizes[slot] < bytes || (own.sizes[slot] > kLarge && bytes < own.sizes[slot] / 8)) {
     own.release(slot);
     const int64_t rounded = (bytes + 4095) / 4096 * 4096;
-    own.blocks[slot] = rounded >= kLargeBlock ? mapMemory(rounded, true) : aligned_alloc(64, (size_t)rounded);
-    if (!own.blocks[slot]) throw std::bad_alloc();
-    own.sizes[slot] = rounded;
+    const MappedBlock block = rounded >= kLargeBlock ? mapMemory(rounded, true) : MappedBlock{aligned_alloc(64, (size_t)rounded), rounded};
+    if (!block.memory) throw std::bad_alloc();
+    own.blocks[slot] = block.memory;
+    own.sizes[slot] = block.bytes;
   }
   return own.blocks[slot];
 }
