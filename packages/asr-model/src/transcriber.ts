@@ -120,6 +120,7 @@ export async function transcribe(
     encoderMs: 0,
     prefillMs: 0,
     prefillTokens: 0,
+    prefillCachedTokens: 0,
     decodeMs: 0,
     decodeTokens: 0,
   };

@@ -38,6 +38,8 @@ export interface Timings {
   readonly prefillMs: number;
   /** Prompt tokens, audio included. */
   readonly prefillTokens: number;
+  /** Those of them whose keys and values an earlier prompt with the same beginning left. */
+  readonly prefillCachedTokens: number;
   readonly decodeMs: number;
   /** Generated tokens. */
   readonly decodeTokens: number;

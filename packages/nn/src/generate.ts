@@ -1,6 +1,7 @@
 import { concat2d, slice2d, type Tensor2D } from "@tensorflow/tfjs-core";
 import type { KvCache, Runtime } from "@voxquant/quant-core";
 import type { EventLoopBreak } from "./event-loop.js";
+import type { PromptCache } from "./prompt-cache.js";
 import type { Qwen3Decoder } from "./qwen3-decoder.js";
 import { traceTensor, type TraceSink } from "./trace.js";
 
@@ -10,6 +11,8 @@ export type StopReason = "eos" | "length" | "repetition";
 export interface GenerationSequence {
   /** Prompt as embeddings `[tokens, hidden]`, consumed. */
   readonly embeds: Tensor2D;
+  /** Ids of the tokens that the prompt begins with, as far as its embeddings are theirs: what `promptCache` knows it by. */
+  readonly beginning?: readonly number[];
   readonly maxTokens: number;
   /** Sees each generated token; a reason ends the sequence after it. */
   readonly onToken?: (id: number) => "repetition" | undefined;
@@ -26,7 +29,10 @@ export interface GenerateOptions {
   readonly pause: EventLoopBreak;
   /** Traces the prompt's stages and `logits` of each step; for one sequence. */
   readonly trace?: TraceSink;
-  readonly onPrefilled?: () => void;
+  /** Beginnings of prompts that need not be computed again. Not used while someone watches (a trace, the runtime's `observe`). */
+  readonly promptCache?: PromptCache;
+  /** The prompts are through the decoder; `cachedTokens` of theirs came from `promptCache`. */
+  readonly onPrefilled?: (cachedTokens: number) => void;
 }
 
 /**
@@ -52,23 +58,42 @@ export async function generateGreedy(
       caches.push(decoder.createCache(lengths[i]! + sequences[i]!.maxTokens));
     const positions = [...lengths];
 
+    const promptCache = trace === undefined && runtime.observe === null ? options.promptCache : undefined;
+    /** What of a sequence's prompt a PromptCache may hold. */
+    const beginningOf = (i: number): readonly number[] => {
+      const { beginning = [] } = sequences[i]!;
+      return lengths[i]! - beginning.length > FEW_ROWS ? beginning : [];
+    };
+    let cachedTokens = 0;
+
     let running = sequences.map((_, i) => i);
     const next = new Map<number, number>();
     for (const group of prefillGroups(lengths)) {
       let total = 0;
       const rows = group.map((i) => {
+        const position = promptCache?.restore(beginningOf(i), caches[i]!) ?? 0;
+        cachedTokens += position;
         const start = total;
-        total += lengths[i]!;
-        return { cache: caches[i]!, start, count: lengths[i]!, position: 0 };
+        const count = lengths[i]! - position;
+        total += count;
+        return { cache: caches[i]!, start, count, position };
       });
       const embeds = runtime.run(() =>
         concat2d(
-          group.map((i) => sequences[i]!.embeds),
+          group.map((i, at) => {
+            const { embeds: all } = sequences[i]!;
+            const { count, position } = rows[at]!;
+            return position === 0 ? all : slice2d(all, [position, 0], [count, all.shape[1]]);
+          }),
           0,
         ),
       );
       for (const i of group) sequences[i]!.embeds.dispose();
       const last = await decoder.prefill(embeds, rows, pause, trace);
+      group.forEach((i, at) => {
+        const beginning = beginningOf(i);
+        if (rows[at]!.position < beginning.length) promptCache?.keep(beginning, caches[i]!);
+      });
       for (const part of decodeGroups(group)) {
         const slice = runtime.run(() =>
           slice2d(last, [group.indexOf(part[0]!), 0], [part.length, last.shape[1]]),
@@ -79,7 +104,7 @@ export async function generateGreedy(
       }
       last.dispose();
     }
-    options.onPrefilled?.();
+    options.onPrefilled?.(cachedTokens);
 
     for (;;) {
       running = running.filter((i) => {
@@ -125,6 +150,8 @@ export async function generateGreedy(
 
 /** Prompt rows per pass: enough to fill the machine, few enough to bound the memory of a batch's activations. */
 const PREFILL_ROWS = 1024;
+/** More rows than this go through the same kernels however many more they are, with the same bits each. */
+const FEW_ROWS = 16;
 /** Rows per decode step. Up to here every backend uses its matrix × vector kernels, whose rows do not see each other. */
 const DECODE_ROWS = 8;
 

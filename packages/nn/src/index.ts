@@ -15,6 +15,7 @@ export {
 export { BlockSelfAttention, CachedSelfAttention, type CachedSelfAttentionConfig } from "./attention.js";
 export { GeluMlp, SwigluMlp } from "./mlp.js";
 export { LayerNorm, RmsNorm } from "./norms.js";
+export { PromptCache } from "./prompt-cache.js";
 export { Qwen3Decoder, type Qwen3DecoderConfig } from "./qwen3-decoder.js";
 export { sinusoidalPositions } from "./positions.js";
 export { RandomStream } from "./random.js";

@@ -1,19 +1,10 @@
 import { memory, tensor2d, type Tensor2D } from "@tensorflow/tfjs-core";
-import {
-  ConfigError,
-  elementCount,
-  FusedDecoderLayer,
-  quantizeRows,
-  Runtime,
-  selectDevice,
-  type Device,
-  type GgmlType,
-  type KvCacheShape,
-} from "@voxquant/quant-core";
+import { ConfigError, FusedDecoderLayer, Runtime, selectDevice } from "@voxquant/quant-core";
 import { DecoderStack } from "./decoder-stack.js";
 import { EventLoopBreak } from "./event-loop.js";
 import { generateGreedy, prefillGroups, type GenerateOptions, type GenerationSequence } from "./generate.js";
 import { Qwen3Decoder } from "./qwen3-decoder.js";
+import { CountedCaches, gaussian, randomDecoder } from "./testing.js";
 import type { TraceSink } from "./trace.js";
 import type { WeightSource } from "./weight-source.js";
 
@@ -30,71 +21,8 @@ const config = {
 };
 const NO_END: ReadonlySet<number> = new Set();
 
-function gaussian(count: number, seed: number, scale: number): Float32Array {
-  let state = seed;
-  const next = () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 32;
-  return Float32Array.from({ length: count }, () => scale * (next() + next() + next() + next() - 2));
-}
-
-/** A random decoder's tensors: dense attention, 8-bit MLP, as a partly quantized checkpoint has them. */
-function randomWeights(
-  layers = config.layers,
-): Map<string, { dtype: GgmlType; shape: number[]; values: Float32Array }> {
-  const { vocabSize, hiddenSize, intermediateSize, heads, kvHeads, headDim } = config;
-  const tensors = new Map<string, { dtype: GgmlType; shape: number[]; values: Float32Array }>();
-  const add = (name: string, dtype: GgmlType, shape: number[], scale = 0.25) => {
-    const values = gaussian(elementCount(shape), 7 + tensors.size, scale);
-    tensors.set(name, { dtype, shape, values: shape.length === 1 ? values.map((x) => 1 + x) : values });
-  };
-  add("model.embed_tokens.weight", "BF16", [vocabSize, hiddenSize], 1);
-  add("lm_head.weight", "F32", [vocabSize, hiddenSize]);
-  add("model.norm.weight", "F32", [hiddenSize]);
-  for (let i = 0; i < layers; i++) {
-    const layer = `model.layers.${i}`;
-    add(`${layer}.input_layernorm.weight`, "F32", [hiddenSize]);
-    add(`${layer}.post_attention_layernorm.weight`, "F32", [hiddenSize]);
-    add(`${layer}.self_attn.q_norm.weight`, "F32", [headDim]);
-    add(`${layer}.self_attn.k_norm.weight`, "F32", [headDim]);
-    add(`${layer}.self_attn.q_proj.weight`, "F32", [heads * headDim, hiddenSize]);
-    add(`${layer}.self_attn.k_proj.weight`, "F16", [kvHeads * headDim, hiddenSize]);
-    add(`${layer}.self_attn.v_proj.weight`, "F32", [kvHeads * headDim, hiddenSize]);
-    add(`${layer}.self_attn.o_proj.weight`, "F32", [hiddenSize, heads * headDim]);
-    add(`${layer}.mlp.gate_proj.weight`, "Q8_0", [intermediateSize, hiddenSize]);
-    add(`${layer}.mlp.up_proj.weight`, "Q8_0", [intermediateSize, hiddenSize]);
-    add(`${layer}.mlp.down_proj.weight`, "Q8_0", [hiddenSize, intermediateSize]);
-  }
-  return tensors;
-}
-
-function sourceOf(tensors: ReturnType<typeof randomWeights>): WeightSource {
-  return {
-    has: (name) => tensors.has(name),
-    read: (name) => {
-      const { dtype, shape, values } = tensors.get(name)!;
-      return Promise.resolve({ name, dtype, shape, bytes: quantizeRows(dtype, values, shape.at(-1)!) });
-    },
-    readVector: (name) => Promise.resolve(tensors.get(name)!.values),
-  };
-}
-
-/** The reference device, counting the caches that are alive. */
-class CountedCaches {
-  alive = 0;
-
-  wrap(device: Device): Device {
-    return {
-      ...device,
-      createKvCache: (shape: KvCacheShape) => {
-        this.alive++;
-        return device.createKvCache(shape);
-      },
-      releaseKvCache: (cache) => {
-        this.alive--;
-        device.releaseKvCache(cache);
-      },
-    };
-  }
-}
+/** Dense attention, 8-bit MLP, as a partly quantized checkpoint has them. */
+const randomSource = (layers = config.layers): WeightSource => randomDecoder({ ...config, layers });
 
 describe("Qwen3Decoder and generateGreedy", () => {
   const caches = new CountedCaches();
@@ -104,7 +32,7 @@ describe("Qwen3Decoder and generateGreedy", () => {
 
   beforeAll(async () => {
     runtime = new Runtime(caches.wrap((await selectDevice("cpu")).device), "exact");
-    decoder = await Qwen3Decoder.load(runtime, sourceOf(randomWeights()), names, config);
+    decoder = await Qwen3Decoder.load(runtime, randomSource(), names, config);
     runtime.run(() => []); // makes the backend the active one: memory() would start tfjs's favourite
   });
   afterEach(() => expect(caches.alive).toBe(0));
@@ -164,7 +92,7 @@ describe("Qwen3Decoder and generateGreedy", () => {
   });
 
   it("gives in a step what it gives with pauses", async () => {
-    const stack = await DecoderStack.load(runtime, sourceOf(randomWeights()), "model.", config);
+    const stack = await DecoderStack.load(runtime, randomSource(), "model.", config);
     const caches = [stack.createCache(4), stack.createCache(4)] as const;
     const sequences = caches.map((cache, i) => ({ cache, start: i, count: 1 + i, position: 0 }));
     const before = memory().numTensors;
@@ -182,7 +110,7 @@ describe("Qwen3Decoder and generateGreedy", () => {
     "gives the same in one op and layer by layer on the fastest backend, %s",
     async (precision) => {
       const fastest = new Runtime((await selectDevice("auto")).device, precision);
-      const stack = await DecoderStack.load(fastest, sourceOf(randomWeights()), "model.", config);
+      const stack = await DecoderStack.load(fastest, randomSource(), "model.", config);
       const cache = stack.createCache(7);
       const run = (count: number, position: number) => {
         const rows = gaussian(count * config.hiddenSize, 50 + position, 1);
@@ -208,9 +136,8 @@ describe("Qwen3Decoder and generateGreedy", () => {
     "gives a prompt the same states in runs of layers and layer by layer on the fastest backend, %s",
     async (precision) => {
       const layers = 7;
-      const tensors = randomWeights(layers);
       const fastest = new Runtime((await selectDevice("auto")).device, precision);
-      const stack = await DecoderStack.load(fastest, sourceOf(tensors), "model.", { ...config, layers });
+      const stack = await DecoderStack.load(fastest, randomSource(layers), "model.", { ...config, layers });
       const values = gaussian(45 * config.hiddenSize, 91, 1);
       const run = async (pause = new EventLoopBreak()) => {
         const caches = [stack.createCache(40), stack.createCache(5)];
@@ -249,7 +176,7 @@ describe("Qwen3Decoder and generateGreedy", () => {
 
   it.each(["cpu", "auto"] as const)("decodes a step and consumes its input, backend %s", async (backend) => {
     const device = new Runtime((await selectDevice(backend)).device, "exact");
-    const stack = await DecoderStack.load(device, sourceOf(randomWeights()), "model.", config);
+    const stack = await DecoderStack.load(device, randomSource(), "model.", config);
     const values = gaussian(2 * config.hiddenSize, 77, 1);
     const embedsOf = () => device.run(() => tensor2d(values, [2, config.hiddenSize]));
     const sequencesOf = () =>
@@ -271,7 +198,7 @@ describe("Qwen3Decoder and generateGreedy", () => {
     "gives the last rows of prompts as a pass of all rows does, on the fastest backend, %s",
     async (precision) => {
       const fastest = new Runtime((await selectDevice("auto")).device, precision);
-      const stack = await DecoderStack.load(fastest, sourceOf(randomWeights()), "model.", config);
+      const stack = await DecoderStack.load(fastest, randomSource(), "model.", config);
       const appendKeys = Reflect.get(FusedDecoderLayer.prototype, "appendKeys") as () => void;
       let shortened = 0;
       FusedDecoderLayer.prototype.appendKeys = function (...call) {
@@ -320,7 +247,7 @@ describe("Qwen3Decoder and generateGreedy", () => {
   );
 
   it("traces what is inside a layer", async () => {
-    const stack = await DecoderStack.load(runtime, sourceOf(randomWeights()), "model.", config);
+    const stack = await DecoderStack.load(runtime, randomSource(), "model.", config);
     const cache = stack.createCache(4);
     const traced = new Map<string, { shape: readonly number[]; data: ArrayLike<number> }>();
     const states = await stack.forward(
@@ -445,12 +372,7 @@ describe("Qwen3Decoder and generateGreedy", () => {
   );
 
   it("ties the head to the embedding where there is none", async () => {
-    const tied = await Qwen3Decoder.load(
-      runtime,
-      sourceOf(randomWeights()),
-      { model: "model.", head: null },
-      config,
-    );
+    const tied = await Qwen3Decoder.load(runtime, randomSource(), { model: "model.", head: null }, config);
     const row = runtime.run(() => tied.embedding.lookup([17]));
     expect([...tied.head.argmax(row)]).toEqual([17]);
     row.dispose();
@@ -458,7 +380,7 @@ describe("Qwen3Decoder and generateGreedy", () => {
 
   it("names a tensor that does not fit the config", async () => {
     const load = (changed: Partial<typeof config>) =>
-      Qwen3Decoder.load(runtime, sourceOf(randomWeights()), names, { ...config, ...changed });
+      Qwen3Decoder.load(runtime, randomSource(), names, { ...config, ...changed });
     await expect(load({ hiddenSize: 64 })).rejects.toThrow(/embed_tokens.weight has rows of 32, .* 64/);
     await expect(load({ intermediateSize: 96 })).rejects.toThrow(
       /gate_proj.weight is \[64, 32\], .*\[96, 32\]/,

@@ -105,6 +105,26 @@ export class Runtime {
   }
 
   /**
+   * Copies the first `count` positions of a cache to the front of another, as if the same tokens had been seen there. What
+   * `to` has behind them is undefined.
+   * @throws ConfigError if the caches belong to different decoders or one has fewer positions
+   */
+  copyCached(from: KvCache, to: KvCache, count: number): void {
+    const { layers, kvHeads, headDim, capacity } = from.shape;
+    if (layers !== to.shape.layers || kvHeads !== to.shape.kvHeads || headDim !== to.shape.headDim) {
+      throw new ConfigError(
+        `a key-value cache of [${layers}, ${kvHeads}, ${headDim}] (layers, heads, head size) cannot be copied to one of ` +
+          `[${to.shape.layers}, ${to.shape.kvHeads}, ${to.shape.headDim}]`,
+      );
+    }
+    const most = Math.min(capacity, to.shape.capacity);
+    if (!Number.isInteger(count) || count < 0 || count > most) {
+      throw new ConfigError(`${count} positions cannot be copied between caches of ${most} and more`);
+    }
+    if (count > 0) this.device.copyCached(from.data, to.data, count);
+  }
+
+  /**
    * Gives memory back that is kept for further activations: between two stages of a model whose activations differ, or
    * after the last.
    */

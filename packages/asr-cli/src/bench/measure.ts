@@ -137,6 +137,7 @@ async function measuredRun(
     encoder_ms: timing("encoderMs"),
     prefill_ms: timing("prefillMs"),
     prefill_tokens: timing("prefillTokens"),
+    prefill_cached_tokens: timing("prefillCachedTokens"),
     decode_ms: timing("decodeMs"),
     decode_tokens: tokens,
     decode_context: null,

@@ -39,6 +39,8 @@ export interface AsrStages {
   readonly encoder_ms: number;
   readonly prefill_ms: number;
   readonly prefill_tokens: number;
+  /** Those of them that were not computed, because an earlier prompt began with them. */
+  readonly prefill_cached_tokens: number;
   readonly decode_ms: number;
   readonly decode_tokens: number;
   readonly decode_ms_per_token: number;

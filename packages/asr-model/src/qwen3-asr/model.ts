@@ -3,6 +3,7 @@ import { MEL_CONFIGS, MelFrontEnd } from "@voxquant/audio";
 import {
   EventLoopBreak,
   generateGreedy,
+  PromptCache,
   traceTensor,
   type GenerationSequence,
   type StopReason,
@@ -68,6 +69,7 @@ export interface StageTimings {
   encoderMs: number;
   prefillMs: number;
   prefillTokens: number;
+  prefillCachedTokens: number;
   decodeMs: number;
   decodeTokens: number;
 }
@@ -94,6 +96,7 @@ export class Qwen3AsrModel {
   readonly weightSummary: string;
   readonly #parts: Qwen3AsrParts;
   readonly #network: Qwen3AsrNetwork;
+  readonly #promptCache: PromptCache;
   readonly #frontEnd: MelFrontEnd;
   readonly #mutex = new Mutex();
 
@@ -112,6 +115,7 @@ export class Qwen3AsrModel {
     this.location = parts.location;
     this.weightSummary = weightSummary;
     this.#network = network;
+    this.#promptCache = new PromptCache(runtime, network.decoder);
     this.#frontEnd = new MelFrontEnd({ ...MEL_CONFIGS.qwen3Asr, mels: config.encoder.melBins });
   }
 
@@ -237,6 +241,7 @@ export class Qwen3AsrModel {
       const decoder = this.tokenizer.streamDecoder({ skipSpecial: true });
       return {
         embeds: prompts[i]!.embeds,
+        beginning: prompts[i]!.ids.slice(0, prompts[i]!.ids.indexOf(this.config.audioTokenId)),
         maxTokens: piece.maxTokens,
         onToken: (id) => {
           options.onToken?.(i, id, decoder.push(id));
@@ -246,16 +251,22 @@ export class Qwen3AsrModel {
     });
     const start = performance.now();
     let prefilled = start;
+    let cachedTokens = 0;
     const generated = await generateGreedy(this.runtime, this.#network.decoder, sequences, {
       endIds: new Set(this.config.endIds),
       pause,
+      promptCache: this.#promptCache,
       ...(trace === undefined ? {} : { trace }),
-      onPrefilled: () => (prefilled = performance.now()),
+      onPrefilled: (cached) => {
+        prefilled = performance.now();
+        cachedTokens = cached;
+      },
     });
     if (timings !== undefined) {
       timings.prefillMs += prefilled - start;
       timings.decodeMs += performance.now() - prefilled;
       for (const { ids } of prompts) timings.prefillTokens += ids.length;
+      timings.prefillCachedTokens += cachedTokens;
       for (const { ids } of generated) timings.decodeTokens += ids.length;
     }
     return generated.map(({ ids, stopReason }, i) => this.#result(pieces[i]!, prompts[i]!, ids, stopReason));

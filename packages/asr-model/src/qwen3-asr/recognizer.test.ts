@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { openAudio } from "@voxquant/audio";
-import { ConfigError, ResourceError } from "@voxquant/quant-core";
+import { BackendError, ConfigError, ResourceError } from "@voxquant/quant-core";
 import type { AsrModel } from "../asr-model.js";
 import { loadAsrModel } from "../load.js";
 
@@ -52,6 +52,50 @@ test("the result does not depend on the batch size", async () => {
   );
   expect(one!.segments).toEqual(many!.segments);
 });
+
+test.each(["native", "wasm"] as const)(
+  "the beginning that prompts share is computed once, which changes nothing, on %s",
+  async (backend) => {
+    const open = () => loadAsrModel(MINI, { backend });
+    let used: AsrModel;
+    try {
+      used = await open();
+    } catch (error) {
+      if (!(error instanceof BackendError)) throw error;
+      process.stderr.write(`prompt cache: ${error.message}\n`);
+      return;
+    }
+    const shared: number[] = [];
+    for (const [file, prompt] of [
+      [SAID[1][0], ""],
+      [SAID[1][0], "Names: Zoë, Łukasz."],
+      [SAID[2][0], "Names: Zoë, Edgar."],
+      [SAID[0][0], ""],
+      ["morning-en.wav", "Names: Zoë, Łukasz."], // several pieces in a batch
+    ] as const) {
+      const fresh = await open();
+      const whole = await fresh.transcribe(sample(file), { prompt });
+      const { tokens, timings } = await used.transcribe(sample(file), { prompt });
+      expect(tokens).toEqual(whole.tokens);
+      expect(whole.timings.prefillCachedTokens).toBe(0);
+      expect(timings.prefillTokens).toBe(whole.timings.prefillTokens);
+      shared.push(timings.prefillCachedTokens);
+      await fresh.dispose();
+    }
+    const [first, otherStart, commonNames, plain, pieces] = shared as [
+      number,
+      number,
+      number,
+      number,
+      number,
+    ];
+    expect(first).toBe(0);
+    expect(plain).toBe(8); // of 9, in fours
+    expect(commonNames).toBeGreaterThan(otherStart);
+    expect(pieces).toBeGreaterThan(MORNING.length * commonNames);
+    await used.dispose();
+  },
+);
 
 test("calls at the same time are not mixed up", async () => {
   const alone = await Promise.all(

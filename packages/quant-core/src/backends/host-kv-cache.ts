@@ -37,3 +37,30 @@ export function dropFromHostKvCache(cache: HostKvCache, count: number): void {
     for (let h = 0; h < kvHeads; h++) part.copyWithin(h * head, h * head + count * headDim, (h + 1) * head);
   }
 }
+
+/** Copies the first `count` positions. */
+export function copyHostKvCache(from: HostKvCache, to: HostKvCache, count: number): void {
+  copyHeads(from, to, (positions) => positions * from.headDim, count);
+}
+
+/**
+ * Copies the first `count` positions of all heads.
+ * @param lengthOf elements that so many first positions of a head take
+ */
+export function copyHeads<A extends Float32Array | Uint8Array>(
+  from: HostKvCache<A>,
+  to: HostKvCache<A>,
+  lengthOf: (positions: number) => number,
+  count: number,
+): void {
+  const [length, fromHead, toHead] = [count, from.capacity, to.capacity].map(lengthOf) as [
+    number,
+    number,
+    number,
+  ];
+  // Heads lie equally far apart in the whole block.
+  const heads = 2 * from.layers * from.kvHeads;
+  for (let h = 0; h < heads; h++) {
+    to.memory.set(from.memory.subarray(h * fromHead, h * fromHead + length), h * toHead);
+  }
+}

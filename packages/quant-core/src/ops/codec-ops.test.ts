@@ -1,9 +1,9 @@
-import { tensor2d, type Tensor2D } from "@tensorflow/tfjs-core";
+import { mul, tensor2d, type Tensor2D } from "@tensorflow/tfjs-core";
 import { loadAddon } from "../backends/native/addon.js";
 import { createReferenceDevice } from "../backends/reference/device.js";
 import { ConfigError } from "../errors.js";
 import { LinearLayer } from "../linear.js";
-import { Runtime } from "../runtime.js";
+import { Runtime, type KvCache } from "../runtime.js";
 import { GGML_TYPES } from "../weight.js";
 import { cachedAttention } from "./attention.js";
 import { causalConv1d, depthwiseCausalConv1d } from "./causal-conv.js";
@@ -204,6 +204,41 @@ describe.each(variants)("codec ops on %s equal the reference", (_, device, level
   });
 });
 
+describe.each(variants)("cached positions on %s", (_, device, level) => {
+  beforeAll(() => void (level !== null && loadAddon()!.setIsa(level)));
+  afterAll(() => void (level !== null && loadAddon()!.setIsa(loadAddon()!.isaLevels().at(-1)!)));
+
+  it.each([
+    ["exact", 16],
+    ["exact", 5],
+    ["fast", 16],
+    ["fast", 21],
+    ["fast", 7],
+  ] as const)("are copied, %s, %i of them", (precision, count) => {
+    const runtime = new Runtime(device, precision);
+    const shape = { layers: 2, kvHeads: 2, headDim: 40 };
+    const cacheOf = (capacity: number) => runtime.createKvCache({ ...shape, capacity });
+    const [whole, source, copy] = [cacheOf(30), cacheOf(33), cacheOf(count + 1)] as const;
+    /** Rows from `position` on; of `broken` ones the keys and values are NaN. */
+    const attend = (cache: KvCache, rows: number, position: number, broken = false) =>
+      values(runtime, () =>
+        [0, 1].map((layer) => {
+          const of = (seed: number) => signal(rows, 80, seed + layer + 10 * position);
+          const [k, v]: Tensor2D[] = broken ? [mul(of(1), NaN), mul(of(2), NaN)] : [of(1), of(2)];
+          const segments = [{ cache, start: 0, count: rows, position }];
+          return cachedAttention(of(3), k!, v!, segments, layer, 2, 0.2);
+        }),
+      );
+    for (const cache of [whole, source]) attend(cache, count, 0);
+    attend(source, 8, count, true); // what lies behind does not matter
+    runtime.copyCached(source, copy, count);
+    const expected = attend(whole, 1, count);
+    expect(expected.every((output) => output.every(Number.isFinite))).toBe(true);
+    expect(attend(copy, 1, count)).toEqual(expected);
+    runtime.dispose();
+  });
+});
+
 describe("codec ops refuse what does not fit", () => {
   it("checks filters, histories, residuals, parameters and windows", () => {
     const filter = LinearLayer.create(reference, makeWeight("F32", [6, 12], 7));
@@ -225,6 +260,10 @@ describe("codec ops refuse what does not fit", () => {
       const rows = [{ cache, start: 0, count: 5, position: 0 }];
       expect(() => cachedAttention(x, x, x, rows, 0, 1, 1, 0)).toThrow(/window of 0/);
       expect(() => reference.dropCached(cache, 9)).toThrow(/cache of 8/);
+      const other = reference.createKvCache({ layers: 1, kvHeads: 1, headDim: 4, capacity: 5 });
+      expect(() => reference.copyCached(cache, other, 6)).toThrow(/6 positions .* of 5/);
+      const wider = reference.createKvCache({ layers: 1, kvHeads: 2, headDim: 4, capacity: 8 });
+      expect(() => reference.copyCached(cache, wider, 1)).toThrow(/\[1, 1, 4\] .* \[1, 2, 4\]/);
       expect(() => reference.setStreamState(reference.createStreamState(4, 4), x)).toThrow(/cannot take/);
       expect(() => reference.createStreamState(-1, 4)).toThrow(ConfigError);
       return [];

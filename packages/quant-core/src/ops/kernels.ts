@@ -268,6 +268,8 @@ export interface Device<F = unknown, W = unknown, C = unknown> {
   releaseKvCache(cache: C): void;
   /** Moves the positions from `count` on to the front, in all layers and heads. */
   dropCached(cache: C, count: number): void;
+  /** Copies the first `count` positions of all layers and heads to a cache that differs in capacity at most. */
+  copyCached(from: C, to: C, count: number): void;
   /** The float data of a tfjs tensor of this backend. */
   read(tensor: TensorInfo): F;
   /** Gives memory back that was kept for further activations. */

@@ -125,7 +125,10 @@ export interface NativeAddon {
     window: number,
     out: Float32Array,
   ): void;
-  /** Bytes of the keys (or values) of one head in an int8 cache. */
+  /**
+   * Bytes of the keys (or values) of one head in an int8 cache. A head's positions lie in order: as much holds the first
+   * positions of a larger cache.
+   */
   int8CacheBytes(headDim: number, capacity: number): number;
   /** Moves the positions from `count` on to the front. */
   dropInt8Cached(

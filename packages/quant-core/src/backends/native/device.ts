@@ -1,8 +1,13 @@
 import type { Device } from "../../ops/kernels.js";
 import { hostDevice } from "../host-device.js";
-import { createHostKvCache, dropFromHostKvCache } from "../host-kv-cache.js";
+import {
+  copyHostKvCache,
+  createHostKvCache,
+  dropFromHostKvCache,
+  type HostKvCache,
+} from "../host-kv-cache.js";
 import type { NativeAddon } from "./addon.js";
-import { createInt8KvCache, dropFromInt8KvCache, isInt8KvCache } from "./int8-kv-cache.js";
+import { copyInt8KvCache, createInt8KvCache, dropFromInt8KvCache, isInt8KvCache } from "./int8-kv-cache.js";
 import {
   createFusedKernels,
   createNativeKernels,
@@ -28,5 +33,9 @@ export function createNativeDevice(addon: NativeAddon): Device<Float32Array, Nat
     releaseKvCache: (cache) => addon.freeMemory(cache.memory),
     dropCached: (cache, count) =>
       isInt8KvCache(cache) ? dropFromInt8KvCache(addon, cache, count) : dropFromHostKvCache(cache, count),
+    copyCached: (from, to, count) => {
+      if (isInt8KvCache(from) && isInt8KvCache(to)) copyInt8KvCache(addon, from, to, count);
+      else copyHostKvCache(from as HostKvCache, to as HostKvCache, count);
+    },
   };
 }

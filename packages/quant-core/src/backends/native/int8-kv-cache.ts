@@ -1,7 +1,7 @@
 import { BackendError } from "../../errors.js";
 import type { KvCacheShape } from "../../ops/kernels.js";
 import { LARGE_BYTES } from "../host-device.js";
-import { divideKvCache, type HostKvCache } from "../host-kv-cache.js";
+import { copyHeads, divideKvCache, type HostKvCache } from "../host-kv-cache.js";
 import type { NativeAddon } from "./addon.js";
 
 /** Keys and values as int8 with a scale per 32 channels, in a layout of the addon's own (native/int8_cache.h). */
@@ -36,4 +36,9 @@ export function dropFromInt8KvCache(addon: NativeAddon, cache: Int8KvCache, coun
   cache.keys.forEach((keys, layer) => {
     addon.dropInt8Cached(keys, cache.values[layer]!, kvHeads, headDim, capacity, count);
   });
+}
+
+/** Copies the first `count` positions, with what else is in the last one's block: nobody looks at it before it is replaced. */
+export function copyInt8KvCache(addon: NativeAddon, from: Int8KvCache, to: Int8KvCache, count: number): void {
+  copyHeads(from, to, (positions) => addon.int8CacheBytes(from.headDim, positions), count);
 }

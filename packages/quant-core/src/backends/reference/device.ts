@@ -1,7 +1,12 @@
 import type { Device, Kernels } from "../../ops/kernels.js";
 import type { Weight } from "../../weight.js";
 import { hostDevice } from "../host-device.js";
-import { createHostKvCache, dropFromHostKvCache, type HostKvCache } from "../host-kv-cache.js";
+import {
+  copyHostKvCache,
+  createHostKvCache,
+  dropFromHostKvCache,
+  type HostKvCache,
+} from "../host-kv-cache.js";
 import { addScaled, gelu, siluMul, snake } from "./activations.js";
 import { blockAttention, cachedAttention } from "./attention.js";
 import { causalConv1d, depthwiseCausalConv1d } from "./causal-conv.js";
@@ -51,5 +56,6 @@ export function createReferenceDevice(): Device<Float32Array, Weight, HostKvCach
     createKvCache: createHostKvCache,
     releaseKvCache: () => undefined,
     dropCached: dropFromHostKvCache,
+    copyCached: copyHostKvCache,
   };
 }

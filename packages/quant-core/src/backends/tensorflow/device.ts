@@ -16,7 +16,12 @@ import { convOutputSize } from "../../ops/conv2d.js";
 import type { Conv2dGeometry, Device, Kernels } from "../../ops/kernels.js";
 import { dequantize } from "../../quantize/dequantize.js";
 import { elementCount, isDense, type Weight } from "../../weight.js";
-import { createHostKvCache, dropFromHostKvCache, type HostKvCache } from "../host-kv-cache.js";
+import {
+  copyHostKvCache,
+  createHostKvCache,
+  dropFromHostKvCache,
+  type HostKvCache,
+} from "../host-kv-cache.js";
 import { activate } from "../reference/activations.js";
 import { createReferenceKernels } from "../reference/device.js";
 import { matrixShape } from "../reference/linear.js";
@@ -80,6 +85,7 @@ export async function createTensorflowDevice(): Promise<Device> {
     createKvCache: createHostKvCache,
     releaseKvCache: () => undefined,
     dropCached: dropFromHostKvCache,
+    copyCached: copyHostKvCache,
     // The array of `allocate`, or a copy of what a TensorFlow op made.
     read: (tensor: TensorInfo) => backend.readSync(tensor.dataId),
     allocate(shape) {

@@ -82,6 +82,16 @@ export class AttentionKernels {
     }
   }
 
+  copyCached(from: WasmKvCache, to: WasmKvCache, count: number): void {
+    const { layers, kvHeads, headDim } = from;
+    const bytes = count * headDim * 4;
+    const memory = new Uint8Array(this.#memory.memory.buffer);
+    for (let h = 0; h < 2 * layers * kvHeads; h++) {
+      const at = from.pointer + h * from.capacity * headDim * 4;
+      memory.copyWithin(to.pointer + h * to.capacity * headDim * 4, at, at + bytes);
+    }
+  }
+
   blockAttention(
     q: WasmArray,
     k: WasmArray,

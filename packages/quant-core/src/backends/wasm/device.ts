@@ -62,6 +62,7 @@ export async function makeWasmDevice(backend: BackendWasm): Promise<WasmDevice> 
     createKvCache: (shape) => createCache(memory, shape),
     releaseKvCache: ({ pointer }) => memory.free(pointer),
     dropCached: attention.dropCached.bind(attention),
+    copyCached: attention.copyCached.bind(attention),
     read(tensor) {
       return { pointer: pointerOf(backend, tensor), length: elementCount(tensor.shape) };
     },
