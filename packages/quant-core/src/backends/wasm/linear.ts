@@ -4,12 +4,10 @@ import type { KernelModule, Pointer } from "./module.js";
 import type { WasmWeight } from "./weights.js";
 
 /**
- * Up to this many rows of x each weight row is multiplied from its blocks per row of x; with more, unpacking a panel
- * for all of them costs less (measured crossings).
+ * Up to this many rows of x, those of a decode step, each weight row is multiplied from its blocks per row of x: a row's result
+ * has the same bits alone and in a batch. With more, panels are unpacked for all of them.
  */
-function fewRows(weight: WasmWeight): number {
-  return weight.dtype === "Q8_0" || weight.dtype === "Q4_0" ? 7 : 4;
-}
+const FEW_ROWS = 8;
 
 /** Weight rows whose products an argmax keeps at a time: enough work for several threads. */
 const ARGMAX_CHUNK = 8192;
@@ -162,7 +160,7 @@ export class LinearKernels {
   ): void {
     const module = this.#module;
     const { type, columns } = weight;
-    const few = rows <= fewRows(weight);
+    const few = rows <= FEW_ROWS;
     const scratch = this.#memory.scratch(
       "panel",
       few ? module.fewRowsScratch(columns) : module.manyRowsScratch(),
