@@ -25,14 +25,16 @@ struct CacheLayout {
 
 constexpr int kInt8Vectors = 32;  // most query vectors that one call of attendInt8 takes
 constexpr int kRowTile = 8;       // of these, how many are weighed together
-constexpr int kInt8Tile = 64;     // positions between two updates of the running maximum
+constexpr int kInt8Tile = 128;     // positions between two updates of the running maximum
+
+constexpr int64_t scaleStride(const CacheLayout& layout) { return (layout.groups + 15) / 16 * 16; }
 
 // Of attendInt8: rounded queries and their sums, then scores, weights and ratios of a tile.
 constexpr int64_t int8AttentionScratch(int64_t headDim) {
   const CacheLayout layout(headDim);
-  return kInt8Vectors * (layout.padded * 4 + layout.groups * (kCacheGroup + 8) + 8) +
-         kRowTile * (kInt8Tile * 4 + layout.groups * (kInt8Tile * 2 + 4) + 8) +
-         layout.groups * (kInt8Tile + 1) * 4;
+  return kInt8Vectors * (layout.padded * 4 + layout.groups * (kCacheGroup + 8) + 17 * 4) +
+         kRowTile * (kInt8Tile * 4 + layout.groups * kInt8Tile * 2 + scaleStride(layout) * 4) +
+         layout.groups * kInt8Tile * 4 + scaleStride(layout) * 8;
 }
 
 }  // namespace

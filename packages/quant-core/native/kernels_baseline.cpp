@@ -50,6 +50,9 @@ inline float largestLane(F a) {
   for (int i = 1; i < 4; i++) x = a[i] > x ? a[i] : x;
   return x;
 }
+inline void largestLanes4(const F* a, float* largest) {
+  for (int i = 0; i < 4; i++) largest[i] = largestLane(a[i]);
+}
 inline float halfScalar(const uint8_t* p) { return halfToFloat(p); }
 inline F loadHalf(const uint8_t* p) { return F{halfToFloat(p), halfToFloat(p + 2), halfToFloat(p + 4), halfToFloat(p + 6)}; }
 inline F loadBf16(const uint8_t* p) { return F{bf16ToFloat(p), bf16ToFloat(p + 2), bf16ToFloat(p + 4), bf16ToFloat(p + 6)}; }

@@ -11,6 +11,7 @@
 //   kCodeOffset                    what dotQuads finds added to a code, 0 or 128
 //   dotPairs(sums, pairs, pair)    plus the two products of each pair with the int16 halves of pair
 //   storeWeights(int16_t*, F a, F b)   a * b, rounded to nearest even, 0 <= a * b <= 32767; anything for NaN
+//   largestLanes4(const F*, float*)    the largest lane of each of four vectors, none of them NaN
 #include "vector_int8_cache.h"
 
 namespace voxquant {
@@ -23,19 +24,23 @@ constexpr int kScoreRows = W == 16 ? 4 : 2, kValueRows = W == 16 ? 8 : 2;  // in
 // Query vectors, rounded, and what accumulates for them. All arrays have `vectors` rows.
 struct Int8Queries {
   int8_t* codes;    // [groups, kCacheGroup]
-  float* d;         // [groups], times the softmax scale
+  float* d;         // [groups], times the softmax scale and log2(e)
   int32_t* starts;  // [groups]: -kCodeOffset * sum of codes
   float* sums;      // [padded]
-  float *top, *total;
+  float* totals;    // [W], to be added
+  float* top;
 };
 
+// Of a tile. `stride` is the number of groups filled up to whole vectors.
 struct Int8Tile {
-  float* scores;     // [kRowTile, kInt8Tile], then exponentials
+  float* scores;     // [kRowTile, kInt8Tile]
   int16_t* weights;  // [kRowTile, groups, kInt8Tile]
-  float* scales;     // [kRowTile, groups] of the sums of weights
-  float* changes;    // [2, kRowTile]: factors of what was accumulated before, and of this tile's sums
+  float* scales;     // [kRowTile, stride] of the sums of weights
   float* ratios;     // [groups, kInt8Tile]: 32767 * a position's scale / the largest of those seen
-  float* tops;       // [groups]: that largest / 32767
+  float* largest;    // [stride]: that largest
+  float* tops;       // [stride]: the same / 32767, NaN if it is infinite
+  int64_t stride;
+  int first, end;    // the positions seen
 };
 
 // Q query vectors against K vectors of keys from vector k on.
@@ -94,114 +99,152 @@ inline void scoreRows(const Int8Queries& x, int64_t row, int rows, const uint8_t
   }
 }
 
+inline int wholeBlocks(int positions) { return (positions + kCacheBlock - 1) / kCacheBlock * kCacheBlock; }
+
 inline int within(int64_t position, int most) { return position < 0 ? 0 : position > most ? most : (int)position; }
 
-// What a row sees of `count` positions of a tile: of those counted from the tile's start, [first, end).
-struct Visible {
-  bool all, none;
-  const float *from, *to;
-
-  Visible(int64_t first, int64_t end, int count) {
-    const int low = within(first, kInt8Tile), high = within(end, kInt8Tile);
-    all = low == 0 && high >= count;
-    none = low >= high;
-    from = kLimits + kInt8Tile - low;
-    to = kLimits + 2 * kInt8Tile - high;
-  }
-  // Infinite where the row sees a position, else -infinite.
-  F limit(int t) const { return smaller(load(from + t), load(to + t)); }
-
-  static const float kLimits[3 * kInt8Tile];
-};
-
+// Lane i of the limit at position t: infinite where first <= t + i < end, else -infinite.
+inline F limitOf(int first, int end, int t) {
 #define VOX_16(x) x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x
-#define VOX_64(x) VOX_16(x), VOX_16(x), VOX_16(x), VOX_16(x)
-const float Visible::kLimits[3 * kInt8Tile] = {VOX_64(-INFINITY), VOX_64(INFINITY), VOX_64(-INFINITY)};
-#undef VOX_64
+  static const float kSteps[48] = {VOX_16(-INFINITY), VOX_16(INFINITY), VOX_16(-INFINITY)};
 #undef VOX_16
+  return smaller(load(kSteps + 16 - within(first - t, W)), load(kSteps + 32 - within(end - t, W)));
+}
 
-// Ratios and tops for a row that sees these of `count` positions.
-inline void weighPositions(const uint8_t* values, const CacheLayout& layout, const Visible& visible, int count, const Int8Tile& tile) {
-  for (int64_t g = 0; g < layout.groups; g++) {
-    float* ratios = tile.ratios + g * kInt8Tile;
-    F top = zero(), invalid = zero();
-    for (int t = 0; t < count; t += W) {
-      F v = loadBf16(values + t / kCacheBlock * layout.blockBytes + layout.codeBytes + (g * kCacheBlock + t % kCacheBlock) * 2);
-      if (!visible.all) v = larger(smaller(v, visible.limit(t)), zero());
-      store(ratios + t, v);
-      top = larger(v, top);
-      invalid = add(invalid, sub(v, v));
+inline bool partly(int first, int end, int t) { return t < first || t + W > end; }
+
+// Whether a position of [from, to) has a scale that exceeds the largest.
+inline bool exceedsLargest(const uint8_t* values, const CacheLayout& layout, int from, int to, const float* largest) {
+  for (int t = from; t < to; t++)
+    for (int64_t g = 0; g < layout.groups; g++) {
+      uint16_t bits;
+      memcpy(&bits, values + t / kCacheBlock * layout.blockBytes + layout.codeBytes + (g * kCacheBlock + t % kCacheBlock) * 2, 2);
+      if ((int32_t)bits << 16 > load32Bits(largest + g)) return true;  // as their bits order, neither being negative
     }
-    const float largest = largestLane(top) + sumLanes(invalid), inverse = largest > 0.0f ? 32767.0f / largest : 0.0f;
-    tile.tops[g] = largest * (1.0f / 32767.0f);
-    for (int t = 0; t < count; t += W) store(ratios + t, mul(load(ratios + t), splat(inverse)));
+  return false;
+}
+
+// Makes the tile's ratios, of `count` positions, and tops those for a row that sees [first, end). Rows come in order: most
+// often the next one sees a position more, and no larger scale. Ratios of positions that no row sees are any in range.
+inline void weighPositions(const uint8_t* values, const CacheLayout& layout, int first, int end, int count, Int8Tile* tile) {
+  const bool more = first == tile->first && end >= tile->end;
+  if (more && !exceedsLargest(values, layout, tile->end, end, tile->largest)) {
+    tile->end = end;
+    return;
+  }
+  tile->first = first;
+  tile->end = end;
+  const uint8_t* const scales = values + layout.codeBytes;
+  for (int64_t g = 0; g < layout.groups; g += 4) {
+    F top[4] = {zero(), zero(), zero(), zero()};
+    for (int64_t i = g; i < layout.groups && i < g + 4; i++)
+      for (int t = first / W * W; t < end; t += W) {
+        F v = loadBf16(scales + t / kCacheBlock * layout.blockBytes + (i * kCacheBlock + t % kCacheBlock) * 2);
+        if (partly(first, end, t)) v = smaller(v, limitOf(first, end, t));
+        top[i - g] = larger(v, top[i - g]);
+      }
+    largestLanes4(top, tile->largest + g);
+  }
+  for (int64_t g = 0; g < layout.groups; g++) {
+    const float largest = tile->largest[g];
+    const F inverse = splat(largest > 0.0f ? 32767.0f / largest : 0.0f);
+    tile->tops[g] = (largest + (largest - largest)) * (1.0f / 32767.0f);
+    for (int t = 0; t < count; t += W) {
+      const F v = loadBf16(scales + t / kCacheBlock * layout.blockBytes + (g * kCacheBlock + t % kCacheBlock) * 2);
+      store(tile->ratios + g * kInt8Tile + t, larger(smaller(mul(v, inverse), splat(32767.0f)), zero()));
+    }
   }
 }
 
-// e^x of x <= 0 to a relative 4e-6, a quarter of what the rounding to int16 costs; 0 below -87.
+// 2^x of x <= 0 to a relative 4e-6, a quarter of what the rounding to int16 costs; below 2^-126 anything smaller.
 inline F weightOf(F x) {
-  const F clamped = larger(splat(-88.0f), x), n = roundEven(mul(clamped, splat(1.44269504f)));
-  const F r = fma(n, splat(-0.693147181f), clamped);
-  F p = splat(0.0418756445f);
-  p = fma(p, r, splat(0.16792143f));
-  p = fma(p, r, splat(0.499993721f));
-  p = fma(p, r, splat(0.999962295f));
+  const F clamped = larger(splat(-127.0f), x), n = roundEven(clamped), r = sub(clamped, n);
+  F p = splat(0.00966636837f);
+  p = fma(p, r, splat(0.0559219755f));
+  p = fma(p, r, splat(0.240223497f));
+  p = fma(p, r, splat(0.693121016f));
   p = fma(p, r, splat(1.0f));
-  return zeroBelow(x, -87.0f, scaleByPower2(p, n));
+  return scaleByPower2(p, n);
 }
 
-// The largest score of a row, of `count` of which it sees some; those of the others become -infinite.
-inline float largestScore(float* scores, const Visible& visible, int count) {
+// The largest scores of lanes of a row that sees [first, end) of `count` positions; scores of the others become -infinite.
+inline F largestScores(float* scores, int first, int end, int count) {
   F most = splat(-INFINITY);
   for (int t = 0; t < count; t += W) {
     F s = load(scores + t);
-    if (!visible.all) {
-      s = smaller(s, visible.limit(t));
+    if (partly(first, end, t)) {
+      s = smaller(s, limitOf(first, end, t));
       store(scores + t, s);
     }
     most = larger(s, most);
   }
-  return largestLane(most);
+  return most;
 }
 
-// Scores of a row to weights, given the largest of them; returns the sum of their exponentials.
-inline float weighRow(int r, const CacheLayout& layout, float largest, int count, const Int8Tile& tile) {
-  float* scores = tile.scores + r * kInt8Tile;
+// Scores of a row to weights, given the largest of them; returns sums of their exponentials.
+inline F weighRow(int r, const CacheLayout& layout, float largest, int count, const Int8Tile& tile) {
+  const float* scores = tile.scores + r * kInt8Tile;
+  int16_t* weights = tile.weights + r * layout.groups * kInt8Tile;
   F total = zero();
   for (int t = 0; t < count; t += W) {
     const F p = weightOf(sub(load(scores + t), splat(largest)));
-    store(scores + t, p);
     total = add(total, p);
+    const float* ratios = tile.ratios + t;
+    int16_t* to = weights + t;
+    int64_t g = layout.groups;
+    for (; g >= 4; g -= 4, ratios += 4 * kInt8Tile, to += 4 * kInt8Tile)
+      for (int i = 0; i < 4; i++) storeWeights(to + i * kInt8Tile, p, load(ratios + i * kInt8Tile));
+    for (; g > 0; g--, ratios += kInt8Tile, to += kInt8Tile) storeWeights(to, p, load(ratios));
   }
-  for (int64_t g = 0; g < layout.groups; g++) {
-    const float* ratios = tile.ratios + g * kInt8Tile;
-    int16_t* weights = tile.weights + (r * layout.groups + g) * kInt8Tile;
-    for (int t = 0; t < count; t += W) storeWeights(weights + t, load(scores + t), load(ratios + t));
-    tile.scales[r * layout.groups + g] = tile.tops[g];
-  }
-  return sumLanes(total);
+  return total;
 }
 
-// A row that sees nothing of the tile.
-inline void skipRow(int r, const CacheLayout& layout, const Int8Tile& tile) {
-  memset(tile.weights + r * layout.groups * kInt8Tile, 0, sizeof(int16_t) * (size_t)(layout.groups * kInt8Tile));
-  for (int64_t g = 0; g < layout.groups; g++) tile.scales[r * layout.groups + g] = 0.0f;
+// Scores of rows to weights, for rows that see [first, end) of a tile of which `all` positions are written and `count`
+// scored. factors: of what was accumulated before, for each row.
+inline void weighRows(const Int8Queries& x, int64_t row, int rows, const int* first, const int* end, const uint8_t* values,
+                      const CacheLayout& layout, int count, int all, Int8Tile* tile, float* factors) {
+  F most[kRowTile];
+  for (int r = 0; r < kRowTile; r++)
+    most[r] = r < rows ? largestScores(tile->scores + r * kInt8Tile, first[r], end[r], count) : splat(-INFINITY);
+  float largest[kRowTile], changes[kRowTile];
+  for (int r = 0; r < kRowTile; r += 4) largestLanes4(most + r, largest + r);
+  constexpr int N = W < kRowTile ? W : kRowTile;
+  for (int r = 0; r < kRowTile; r += N) {
+    const F before = loadPart(x.top + row + r, N), now = loadPart(largest + r, N), top = larger(now, before);
+    storePart(x.top + row + r, top, N);
+    storePart(factors + r, weightOf(sub(before, top)), N);
+    storePart(changes + r, weightOf(sub(now, top)), N);
+  }
+  for (int r = 0; r < rows; r++) {
+    if (first[r] >= end[r]) {
+      memset(tile->weights + r * layout.groups * kInt8Tile, 0, sizeof(int16_t) * (size_t)(layout.groups * kInt8Tile));
+      for (int64_t g = 0; g < tile->stride; g += W) store(tile->scales + r * tile->stride + g, zero());
+      continue;
+    }
+    if (first[r] != tile->first || end[r] != tile->end) weighPositions(values, layout, first[r], end[r], all, tile);
+    const F change = splat(changes[r]), total = weighRow(r, layout, largest[r], count, *tile);
+    float* totals = x.totals + (row + r) * W;
+    store(totals, fma(load(totals), splat(factors[r]), mul(total, change)));
+    for (int64_t g = 0; g < tile->stride; g += W) store(tile->scales + r * tile->stride + g, mul(load(tile->tops + g), change));
+  }
 }
 
-// Q rows of weights times values, of N groups of V vectors from group g on; blocks of positions.
+// Q rows of weights times values, of N groups of V vectors from group g on; pairs of positions.
 template <int Q, int N, int V>
-inline void addValues(const Int8Queries& x, int64_t row, int r, const uint8_t* values, const CacheLayout& layout, int blocks, int64_t g,
-                      const Int8Tile& tile) {
+inline void addValues(const Int8Queries& x, int64_t row, int r, const uint8_t* values, const CacheLayout& layout, int pairs, int64_t g,
+                      const Int8Tile& tile, const float* factors) {
+  constexpr int kBlockPairs = kCacheBlock / 2;
   const int16_t* weights = tile.weights + (r * layout.groups + g) * kInt8Tile;
   const int64_t ahead = kAheadBlocks * layout.blockBytes;
   I acc[Q][N][V];
   for (int q = 0; q < Q; q++)
     for (int n = 0; n < N; n++)
       for (int v = 0; v < V; v++) acc[q][n][v] = splatInt(0);
-  for (int block = 0; block < blocks; block++, weights += kCacheBlock) {
-    const int8_t* codes = (const int8_t*)(values + block * layout.blockBytes) + g * kCacheGroup * 2;
+  for (int left = pairs; left > 0; left -= kBlockPairs, values += layout.blockBytes, weights += kCacheBlock) {
+    const int8_t* codes = (const int8_t*)values + g * kCacheGroup * 2;
+    const int some = left < kBlockPairs ? left : kBlockPairs;
 #pragma GCC unroll 2
-    for (int pair = 0; pair < kCacheBlock / 2; pair++, codes += 2 * layout.padded) {
+    for (int pair = 0; pair < some; pair++, codes += 2 * layout.padded) {
       for (int n = 0; n < N; n++) {
         ValuePairs value[V];
         for (int v = 0; v < V; v++) value[v] = loadPairs(codes + (n * kGroupVectors + v) * 2 * W);
@@ -215,24 +258,24 @@ inline void addValues(const Int8Queries& x, int64_t row, int r, const uint8_t* v
   }
   for (int q = 0; q < Q; q++)
     for (int n = 0; n < N; n++) {
-      const F scale = splat(tile.scales[(r + q) * layout.groups + g + n] * tile.changes[kRowTile + r + q]), factor = splat(tile.changes[r + q]);
+      const F scale = splat(tile.scales[(r + q) * tile.stride + g + n]), factor = splat(factors[r + q]);
       float* sums = x.sums + (row + q) * layout.padded + (g + n) * kCacheGroup;
       for (int v = 0; v < V; v++) store(sums + v * W, fma(toFloat(acc[q][n][v]), scale, mul(load(sums + v * W), factor)));
     }
 }
 
 template <int Q>
-inline void addValueRows(const Int8Queries& x, int64_t row, int r, int rows, const uint8_t* values, const CacheLayout& layout, int blocks,
-                         const Int8Tile& tile) {
+inline void addValueRows(const Int8Queries& x, int64_t row, int r, int rows, const uint8_t* values, const CacheLayout& layout, int pairs,
+                         const Int8Tile& tile, const float* factors) {
   if constexpr (Q > 0) {
-    if (rows < Q) return addValueRows<Q == 8 ? 4 : Q - 1>(x, row, r, rows, values, layout, blocks, tile);
+    if (rows < Q) return addValueRows<Q == 8 ? 4 : Q - 1>(x, row, r, rows, values, layout, pairs, tile, factors);
     constexpr int N = W == 16 && Q <= 2 ? 4 : 1;
     const int64_t whole = layout.padded / kCacheGroup;
     int64_t g = 0;
-    for (; g + N <= whole; g += N) addValues<Q, N, kGroupVectors>(x, row, r, values, layout, blocks, g, tile);
-    for (; g < whole; g++) addValues<Q, 1, kGroupVectors>(x, row, r, values, layout, blocks, g, tile);
-    if (g < layout.groups) addValues<Q, 1, kGroupVectors / 2>(x, row, r, values, layout, blocks, g, tile);
-    if (rows > Q) addValueRows<Q>(x, row + Q, r + Q, rows - Q, values, layout, blocks, tile);
+    for (; g + N <= whole; g += N) addValues<Q, N, kGroupVectors>(x, row, r, values, layout, pairs, g, tile, factors);
+    for (; g < whole; g++) addValues<Q, 1, kGroupVectors>(x, row, r, values, layout, pairs, g, tile, factors);
+    if (g < layout.groups) addValues<Q, 1, kGroupVectors / 2>(x, row, r, values, layout, pairs, g, tile, factors);
+    if (rows > Q) addValueRows<Q>(x, row + Q, r + Q, rows - Q, values, layout, pairs, tile, factors);
   }
 }
 
@@ -250,10 +293,11 @@ inline Int8Queries roundQueries(const Int8Attention& a, const CacheLayout& layou
   x.sums = memory;
   x.d = x.sums + kInt8Vectors * layout.padded;
   x.starts = (int32_t*)(x.d + kInt8Vectors * layout.groups);
-  x.top = (float*)(x.starts + kInt8Vectors * layout.groups);
-  x.total = x.top + kInt8Vectors;
-  x.codes = (int8_t*)(x.total + kInt8Vectors);
+  x.totals = (float*)(x.starts + kInt8Vectors * layout.groups);
+  x.top = x.totals + kInt8Vectors * W;
+  x.codes = (int8_t*)(x.top + kInt8Vectors);
   *rest = (float*)(x.codes + kInt8Vectors * layout.groups * kCacheGroup);
+  const float scale = a.scale * 1.44269504f;
   for (int64_t v = a.begin; v < a.end && v < a.begin + kRowTile; v++) prefetchRow(a.q + offsetOf(a, v), a.headDim);
   for (int64_t v = a.begin; v < a.end; v++) {
     const int64_t row = v - a.begin;
@@ -271,25 +315,36 @@ inline Int8Queries roundQueries(const Int8Attention& a, const CacheLayout& layou
         storeInt8(codes + i * W, code);
         sum = add(sum, code);
       }
-      x.d[row * layout.groups + g] = invalid ? NAN : top > 1e-30f ? top * (1.0f / 127.0f) * a.scale : 0.0f;
+      x.d[row * layout.groups + g] = invalid ? NAN : top > 1e-30f ? top * (1.0f / 127.0f) * scale : 0.0f;
       x.starts[row * layout.groups + g] = invalid ? 0 : -kCodeOffset * (int32_t)sumLanes(sum);
     }
     for (int64_t i = 0; i < layout.padded; i += W) store(x.sums + row * layout.padded + i, zero());
     x.top[row] = -1e30f;
-    x.total[row] = 0.0f;
+    store(x.totals + row * W, zero());
   }
   return x;
+}
+
+// Fetches where results will go, and the queries of the call that most often comes next: both lie far apart.
+inline void fetchRows(const Int8Attention& a, int64_t vector, int rows) {
+  for (int64_t v = vector; v < vector + rows; v++)
+    for (int64_t i = 0; i < a.headDim; i += 16) {
+      __builtin_prefetch(a.out + offsetOf(a, v) + i, 1, 2);
+      __builtin_prefetch(a.q + offsetOf(a, v + kInt8Vectors) + i, 0, 2);
+    }
 }
 
 void attendInt8Kernel(const Int8Attention& a) {
   const CacheLayout layout(a.headDim);
   Int8Tile tile;
   const Int8Queries x = roundQueries(a, layout, (float*)a.scratch, &tile.scores);
+  tile.stride = scaleStride(layout);
   tile.scales = tile.scores + kRowTile * kInt8Tile;
-  tile.changes = tile.scales + kRowTile * layout.groups;
-  tile.ratios = tile.changes + 2 * kRowTile;
-  tile.tops = tile.ratios + layout.groups * kInt8Tile;
-  tile.weights = (int16_t*)(tile.tops + layout.groups);
+  tile.ratios = tile.scales + kRowTile * tile.stride;
+  tile.largest = tile.ratios + layout.groups * kInt8Tile;
+  tile.tops = tile.largest + tile.stride;
+  tile.weights = (int16_t*)(tile.tops + tile.stride);
+  for (int64_t g = 0; g < tile.stride; g += W) store(tile.tops + g, zero());
 
   // Positions [first, end) that a vector sees.
   const int64_t vectors = a.end - a.begin;
@@ -302,48 +357,35 @@ void attendInt8Kernel(const Int8Attention& a) {
     seen++;
     left = a.group;
   }
-  for (int64_t t = first[0] / kInt8Tile * kInt8Tile; t < end[vectors - 1]; t += kInt8Tile) {
+  const int64_t start = first[0] / kInt8Tile * kInt8Tile;
+  for (int64_t t = start; t < end[vectors - 1]; t += kInt8Tile) {
     const uint8_t* const keys = a.keys + t / kCacheBlock * layout.blockBytes;
     const uint8_t* const values = a.values + t / kCacheBlock * layout.blockBytes;
     prefetchScales(keys, layout);
     prefetchScales(values, layout);
-    Visible weighed(0, 0, 0);
-    int weighedCount = 0;
+    tile.first = tile.end = -1;
+    const int all = wholeBlocks(within(end[vectors - 1] - t, kInt8Tile));
     for (int64_t row = 0; row < vectors; row += kRowTile) {
-      const int rows = (int)(vectors - row < kRowTile ? vectors - row : kRowTile);
-      const int blocks = (within(end[row + rows - 1] - t, kInt8Tile) + kCacheBlock - 1) / kCacheBlock, count = blocks * kCacheBlock;
-      if (count == 0 || first[row] >= t + kInt8Tile) continue;
-      for (int r = 0; r < rows; r += kScoreRows)
-        scoreRows<kScoreRows>(x, row + r, rows - r < kScoreRows ? rows - r : kScoreRows, keys, layout, count / W, tile.scores + r * kInt8Tile);
-      float largest[kRowTile];
+      const int rows = (int)(vectors - row < kRowTile ? vectors - row : kRowTile), last = within(end[row + rows - 1] - t, kInt8Tile);
+      if (last == 0 || first[row] >= t + kInt8Tile) continue;
+      if (t == start) fetchRows(a, a.begin + row, rows);
+      int from[kRowTile], to[kRowTile];
       for (int r = 0; r < rows; r++) {
-        const Visible visible(first[row + r] - t, end[row + r] - t, count);
-        largest[r] = visible.none ? x.top[row + r] : largestScore(tile.scores + r * kInt8Tile, visible, count);
-        const float before = x.top[row + r], top = largest[r] > before ? largest[r] : before;
-        tile.changes[r] = before - top;
-        tile.changes[kRowTile + r] = largest[r] - top;
-        x.top[row + r] = top;
+        from[r] = within(first[row + r] - t, kInt8Tile);
+        to[r] = within(end[row + r] - t, kInt8Tile);
       }
-      for (int i = 0; i < 2 * kRowTile; i += W) store(tile.changes + i, exponential(load(tile.changes + i)));
-      for (int r = 0; r < rows; r++) {
-        const Visible visible(first[row + r] - t, end[row + r] - t, count);
-        if (visible.none) {
-          skipRow(r, layout, tile);
-          continue;
-        }
-        if (visible.from != weighed.from || visible.to != weighed.to || count != weighedCount) {
-          weighPositions(values, layout, visible, count, tile);
-          weighed = visible;
-          weighedCount = count;
-        }
-        x.total[row + r] = x.total[row + r] * tile.changes[r] + weighRow(r, layout, largest[r], count, tile) * tile.changes[kRowTile + r];
+      for (int r = 0; r < rows; r += kScoreRows) {
+        const int some = rows - r < kScoreRows ? rows - r : kScoreRows;
+        scoreRows<kScoreRows>(x, row + r, some, keys, layout, wholeBlocks(last) / W, tile.scores + r * kInt8Tile);
       }
-      addValueRows<kValueRows>(x, row, 0, rows, values, layout, blocks, tile);
+      float factors[kRowTile];
+      weighRows(x, row, rows, from, to, values, layout, wholeBlocks(last), all, &tile, factors);
+      addValueRows<kValueRows>(x, row, 0, rows, values, layout, (last + 1) / 2, tile, factors);
     }
   }
   for (int64_t v = a.begin; v < a.end; v++) {
     const int64_t row = v - a.begin;
-    const F inverse = splat(1.0f / x.total[row]);
+    const F inverse = splat(1.0f / sumLanes(load(x.totals + row * W)));
     const float* sums = x.sums + row * layout.padded;
     float* out = a.out + offsetOf(a, v);
     for (int64_t i = 0; i < a.headDim; i += W) {

@@ -58,7 +58,8 @@ struct CachedScale {
   }
 };
 
-constexpr uint16_t kInvalidScale = 0x7fc0;  // NaN
+// NaN for keys; infinite for values, of whose scales the largest is looked for.
+constexpr uint16_t kInvalidKey = 0x7fc0, kInvalidValue = 0x7f80;
 
 // The block of a position, its first scale, and its place in them.
 struct CachedPlace {
@@ -84,7 +85,7 @@ inline void storeKey(const float* x, int64_t headDim, const CacheLayout& layout,
   for (int64_t g = 0; g < layout.groups; g++) {
     const Group group(x + g * kCacheGroup, groupSize(headDim, g));
     const CachedScale scale(invalid ? 0.0f : group.largest());
-    to.setScale(g, invalid ? kInvalidScale : scale.bits);
+    to.setScale(g, invalid ? kInvalidKey : scale.bits);
     uint8_t codes[kCacheGroup];
     for (int i = 0; i < kGroupVectors; i++) storeInt8((int8_t*)codes + i * W, mul(group.v[i], splat(scale.inverse)));
     uint8_t* const first = to.block + (g * kCacheGroup * kCacheBlock + to.at * 4);
@@ -108,7 +109,7 @@ inline void storeValue(const float* x, int64_t headDim, const CacheLayout& layou
   for (int64_t g = 0; g < layout.groups; g++) {
     const Group group(x + g * kCacheGroup, groupSize(headDim, g));
     const CachedScale scale(invalid ? 0.0f : group.largest());
-    to.setScale(g, invalid ? kInvalidScale : scale.bits);
+    to.setScale(g, invalid ? kInvalidValue : scale.bits);
     int8_t codes[kCacheGroup];
     for (int i = 0; i < kGroupVectors; i++) storeInt8(codes + i * W, mul(group.v[i], splat(scale.inverse)));
     uint8_t* const first = to.block + (to.at / 2 * layout.padded + g * kCacheGroup) * 2 + to.at % 2;
@@ -123,8 +124,8 @@ inline void storeValuePair(const float* x, const float* y, int64_t headDim, cons
   for (int64_t g = 0; g < layout.groups; g++) {
     const Group a(x + g * kCacheGroup, groupSize(headDim, g)), b(y + g * kCacheGroup, groupSize(headDim, g));
     const CachedScale scaleA(invalidX ? 0.0f : a.largest()), scaleB(invalidY ? 0.0f : b.largest());
-    to.setScale(g, invalidX ? kInvalidScale : scaleA.bits);
-    second.setScale(g, invalidY ? kInvalidScale : scaleB.bits);
+    to.setScale(g, invalidX ? kInvalidValue : scaleA.bits);
+    second.setScale(g, invalidY ? kInvalidValue : scaleB.bits);
     uint8_t* const first = to.block + (to.at / 2 * layout.padded + g * kCacheGroup) * 2;
     for (int i = 0; i * W < groupSize(layout.padded, g); i++) {
       const F low = roundEven(mul(a.v[i], splat(scaleA.inverse))), high = roundEven(mul(b.v[i], splat(scaleB.inverse)));

@@ -51,6 +51,12 @@ inline float largestLane(F a) {
   q = _mm_max_ps(q, _mm_movehl_ps(q, q));
   return _mm_cvtss_f32(_mm_max_ss(q, _mm_movehdup_ps(q)));
 }
+inline void largestLanes4(const F* a, float* largest) {
+  const F low = larger(_mm256_unpacklo_ps(a[0], a[1]), _mm256_unpackhi_ps(a[0], a[1]));
+  const F high = larger(_mm256_unpacklo_ps(a[2], a[3]), _mm256_unpackhi_ps(a[2], a[3]));
+  const F quads = larger(_mm256_shuffle_ps(low, high, 0x44), _mm256_shuffle_ps(low, high, 0xee));
+  _mm_storeu_ps(largest, _mm_max_ps(_mm256_castps256_ps128(quads), _mm256_extractf128_ps(quads, 1)));
+}
 inline float halfScalar(const uint8_t* p) {
   uint16_t h;
   memcpy(&h, p, 2);

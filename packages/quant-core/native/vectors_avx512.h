@@ -48,6 +48,13 @@ inline void sumLanes4(const F* a, float* sums) {
   _mm_storeu_ps(sums, _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1)));
 }
 inline float largestLane(F a) { return _mm512_reduce_max_ps(a); }
+inline void largestLanes4(const F* a, float* largest) {
+  const F low = larger(_mm512_unpacklo_ps(a[0], a[1]), _mm512_unpackhi_ps(a[0], a[1]));
+  const F high = larger(_mm512_unpacklo_ps(a[2], a[3]), _mm512_unpackhi_ps(a[2], a[3]));
+  const F quads = larger(_mm512_shuffle_ps(low, high, 0x44), _mm512_shuffle_ps(low, high, 0xee));
+  const __m256 h = _mm256_max_ps(_mm512_castps512_ps256(quads), _mm512_extractf32x8_ps(quads, 1));
+  _mm_storeu_ps(largest, _mm_max_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1)));
+}
 inline float halfScalar(const uint8_t* p) {
   uint16_t h;
   memcpy(&h, p, 2);
@@ -80,7 +87,7 @@ inline void storeInt8(int8_t* p, F v) { _mm_storeu_si128((__m128i*)p, _mm512_cvt
 inline void storeInt16(int16_t* p, F v) { _mm256_storeu_si256((__m256i*)p, _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(v))); }
 // The integer is the low bits of a sum with 1.5 * 2^23.
 inline void storeWeights(int16_t* p, F a, F b) {
-  _mm256_storeu_si256((__m256i*)p, _mm512_cvtepi32_epi16(_mm512_castps_si512(fma(a, b, splat(12582912.0f)))));
+  _mm512_mask_cvtepi32_storeu_epi16(p, 0xffff, _mm512_castps_si512(fma(a, b, splat(12582912.0f))));
 }
 
 // Sixteen rows of sixteen floats to columns.

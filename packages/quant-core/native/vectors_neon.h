@@ -46,6 +46,7 @@ inline F zeroBelow(F x, float limit, F value) {
 inline float sumLanes(F a) { return vaddvq_f32(a); }
 inline void sumLanes4(const F* a, float* sums) { store(sums, vpaddq_f32(vpaddq_f32(a[0], a[1]), vpaddq_f32(a[2], a[3]))); }
 inline float largestLane(F a) { return vmaxvq_f32(a); }
+inline void largestLanes4(const F* a, float* largest) { store(largest, vpmaxq_f32(vpmaxq_f32(a[0], a[1]), vpmaxq_f32(a[2], a[3]))); }
 inline float halfScalar(const uint8_t* p) {
   __fp16 h;
   memcpy(&h, p, 2);
