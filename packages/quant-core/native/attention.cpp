@@ -109,7 +109,8 @@ void cachedAttention(const float* q, const float* k, const float* v, const Atten
     for (int64_t head = 0; head < kvHeads; head++) {
       const int64_t group = Group(head, heads, kvHeads).size, vectors = segments[s].count * group;
       const int64_t step = segments[s].int8 ? kInt8Vectors : segments[s].count == 1 || vectors < kTileLanes ? group : isa().lanes;
-      for (int64_t begin = 0; begin < vectors; begin += step) tasks.push_back({s, head, begin, std::min(vectors, begin + step)});
+      // Who sees most comes first: short tasks at the end let all threads end together.
+      for (int64_t end = vectors; end > 0; end -= step) tasks.push_back({s, head, std::max<int64_t>(0, end - step), end});
     }
   }
   parallelFor((int64_t)tasks.size(), (double)(pairs * heads * headDim) * 0.08, [&](int64_t index) {

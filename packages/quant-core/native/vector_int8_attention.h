@@ -325,12 +325,12 @@ inline Int8Queries roundQueries(const Int8Attention& a, const CacheLayout& layou
   return x;
 }
 
-// Fetches where results will go, and the queries of the call that most often comes next: both lie far apart.
+// Fetches where results will go, and the queries before these, which most often are the next to come: both lie far apart.
 inline void fetchRows(const Int8Attention& a, int64_t vector, int rows) {
   for (int64_t v = vector; v < vector + rows; v++)
     for (int64_t i = 0; i < a.headDim; i += 16) {
       __builtin_prefetch(a.out + offsetOf(a, v) + i, 1, 2);
-      __builtin_prefetch(a.q + offsetOf(a, v + kInt8Vectors) + i, 0, 2);
+      if (a.begin >= kInt8Vectors) __builtin_prefetch(a.q + offsetOf(a, v - kInt8Vectors) + i, 0, 2);
     }
 }
 
