@@ -37,7 +37,7 @@ struct GemvInput {
 
 // Int8 products of many rows. Both sides are int8 codes with a scale per kPanelGroup inputs (the last group of a row may be
 // shorter): activations are rounded so once, weights of any quantized type as they are put into a panel.
-constexpr int kPanelGroup = 256;
+constexpr int kPanelGroup = 128;
 inline int64_t panelGroups(int64_t k) { return (k + kPanelGroup - 1) / kPanelGroup; }
 
 struct RoundedRows {

@@ -115,11 +115,9 @@ inline void factorsOf(F scale, int count, int shift, int16_t* factors, float* co
   least = smaller(least, _mm512_permute_ps(least, 0xb1));
   most = larger(most, _mm512_permute_ps(most, 0x4e));
   least = smaller(least, _mm512_permute_ps(least, 0x4e));
-  most = larger(most, _mm512_shuffle_f32x4(most, most, 0xb1));
-  least = smaller(least, _mm512_shuffle_f32x4(least, least, 0xb1));
   if (Group == 16) {
-    most = larger(most, _mm512_shuffle_f32x4(most, most, 0x4e));
-    least = smaller(least, _mm512_shuffle_f32x4(least, least, 0x4e));
+    most = larger(most, _mm512_shuffle_f32x4(most, most, 0xb1));
+    least = smaller(least, _mm512_shuffle_f32x4(least, least, 0xb1));
   }
   const F top = _mm512_mask_mov_ps(most, _mm512_cmp_ps_mask(magnitude(least), magnitude(most), _CMP_GT_OQ), least);
   const F unit = mul(top, splat(1.0f / (float)(1 << shift)));
@@ -127,7 +125,7 @@ inline void factorsOf(F scale, int count, int shift, int16_t* factors, float* co
   _mm256_storeu_si256((__m256i*)factors, _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(mul(ratio, splat(32767.0f)))));
   // Not compressed as it is stored: that takes Zen 4 as long as all the rest.
   constexpr int kFine = kPanelGroup / Group;
-  storePart(coarse, _mm512_maskz_compress_ps(Group == 16 ? 0x0001 : 0x0101, unit), (count + kFine - 1) / kFine);
+  storePart(coarse, _mm512_maskz_compress_ps(Group == 16 ? 0x0101 : 0x1111, unit), (count + kFine - 1) / kFine);
 }
 
 // 64 codes times 2^shift times their factors, rounded. Each second one at a time, in the upper halves of 16 bits.

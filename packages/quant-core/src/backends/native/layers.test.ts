@@ -247,7 +247,7 @@ describe("conv2d", () => {
         );
       const length = batch * outHeight * outWidth * outChannels;
       compare(length, 5e-6, (kernels, out) => run("exact", kernels, out));
-      // bfloat16 on both sides: 2^-8 each, of sums of `columns` random products; quantized, int8 per 256 inputs
+      // bfloat16 on both sides: 2^-8 each, of sums of `columns` random products; quantized, int8 per 128 inputs
       const limit = dtype === "Q8_0" ? 0.05 : max(0.02, 0.1 / sqrt(columns));
       compare(length, limit, (kernels, out) => run(kernels === reference ? "exact" : "fast", kernels, out));
     }

@@ -40,7 +40,7 @@ interface Expected {
   readonly size: Float64Array;
   /** Per output: what rounding the activations (and dense weights) as `fast` allows can change at most. */
   readonly slack: Float64Array;
-  /** The same where activations and quantized weights are rounded to int8 per 256 inputs, as for many rows. */
+  /** The same where activations and quantized weights are rounded to int8 per 128 inputs, as for many rows. */
   readonly panelSlack: Float64Array;
 }
 
@@ -67,12 +67,12 @@ function expectedProduct(weight: Weight, x: Float32Array, rows: number, exactX =
   const dense = isDense(weight.dtype);
   const weightSteps = new Float64Array(out * columns);
   for (let o = 0; o < out; o++)
-    weightSteps.set(halfSteps(floats.subarray(o * columns, (o + 1) * columns), 256), o * columns);
+    weightSteps.set(halfSteps(floats.subarray(o * columns, (o + 1) * columns), 128), o * columns);
   for (let r = 0; r < rows; r++) {
     const base = r * columns;
     const before = exactX.subarray(base, base + columns);
     const steps = halfSteps(before, 32);
-    const wideSteps = halfSteps(before, 256);
+    const wideSteps = halfSteps(before, 128);
     for (let o = 0; o < out; o++) {
       let sum = 0;
       let total = 0;
