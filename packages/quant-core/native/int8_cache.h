@@ -25,7 +25,7 @@ struct CacheLayout {
 
 constexpr int kInt8Vectors = 32;  // most query vectors that one call of attendInt8 takes
 constexpr int kRowTile = 8;       // of these, how many are weighed together
-constexpr int kInt8Tile = 128;     // positions between two updates of the running maximum
+constexpr int kInt8Tile = 128;    // positions between two updates of the running maximum
 
 constexpr int64_t scaleStride(const CacheLayout& layout) { return (layout.groups + 15) / 16 * 16; }
 
