@@ -62,7 +62,7 @@ export async function generateGreedy(
     /** What of a sequence's prompt a PromptCache may hold. */
     const beginningOf = (i: number): readonly number[] => {
       const { beginning = [] } = sequences[i]!;
-      return lengths[i]! - beginning.length > FEW_ROWS ? beginning : [];
+      return lengths[i]! - beginning.length > DECODE_ROWS ? beginning : [];
     };
     let cachedTokens = 0;
 
@@ -150,9 +150,10 @@ export async function generateGreedy(
 
 /** Prompt rows per pass: enough to fill the machine, few enough to bound the memory of a batch's activations. */
 const PREFILL_ROWS = 1024;
-/** More rows than this go through the same kernels however many more they are, with the same bits each. */
-const FEW_ROWS = 16;
-/** Rows per decode step. Up to here every backend uses its matrix × vector kernels, whose rows do not see each other. */
+/**
+ * Rows per decode step. Up to here every backend uses its matrix × vector kernels, whose rows do not see each other; more rows
+ * go through the same other kernels, however many more they are.
+ */
 const DECODE_ROWS = 8;
 
 /**

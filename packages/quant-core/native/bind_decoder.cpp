@@ -3,7 +3,6 @@
 
 #include "bindings.h"
 #include "decoder_layer.h"
-#include "decoder_stack.h"
 #include "thread_pool.h"
 
 namespace voxquant {
@@ -73,7 +72,9 @@ napi_value decoderLayerCall(napi_env env, napi_callback_info info) {
   if (call.failed || rows == 0) return nullptr;
   {
     FlushDenormals flush;
-    decoderLayer(layer, x, normed, positions, rows, segments.data(), (int64_t)segments.size(), sum, out);
+    std::vector<StackSegment> alone;
+    for (const AttentionSegment& segment : segments) alone.push_back({segment, 0});
+    decoderLayers({layer}, 0, x, normed, positions, rows, alone, sum, out);
   }
   checkFaults(call, layer);
   return nullptr;
@@ -179,7 +180,7 @@ napi_value decoderLayersCall(napi_env env, napi_callback_info info) {
   if (call.failed || stack.rows == 0) return nullptr;
   {
     FlushDenormals flush;
-    decoderLayers(stack.layers, (size_t)index, stream, normed, stack.positions, stack.rows, stack.segments);
+    decoderLayers(stack.layers, (size_t)index, stream, normed, stack.positions, stack.rows, stack.segments, stream, normed);
   }
   for (const DecoderLayer& layer : stack.layers)
     if (!checkFaults(call, layer)) return nullptr;

@@ -1,6 +1,7 @@
-// One layer of a decoder: attention with head norms, rotary positions and caches, then a gated MLP.
+// Layers of a decoder: attention with head norms, rotary positions and caches, then a gated MLP.
 #pragma once
-#include <functional>
+#include <stddef.h>
+
 #include <vector>
 
 #include "attention.h"
@@ -18,17 +19,24 @@ struct DecoderLayer {
   bool fast;
 };
 
-// x: the residual stream, normed: its norm, both [rows, hidden]; sum: the stream after the layer, out: its next norm.
-// sum may be x and out may be normed.
-void decoderLayer(const DecoderLayer& layer, const float* x, const float* normed, const int32_t* positions, int64_t rows,
-                  const AttentionSegment* segments, int64_t segmentCount, float* sum, float* out);
+// Keys and values of a sequence in a decoder's first layer; those of layer l lie l * layerBytes behind.
+struct StackSegment {
+  AttentionSegment first;
+  int64_t layerBytes;
+};
 
-// Layers one after the other, as wide as each other: stream and normed [rows, hidden] are those before the first and become
-// those after the last. segments(l): those of layer l.
-void decoderLayersInPlace(const std::vector<DecoderLayer>& layers, float* stream, float* normed, const int32_t* positions, int64_t rows,
-                          int64_t segmentCount, const std::function<const AttentionSegment*(size_t)>& segments);
+// Layers of a decoder one after the other, as wide as each other, of which the first is layer `index`. x: the residual stream,
+// normed: its norm; sum: the stream after the last of them, out: that layer's nextNorm of it; all [rows, hidden]. sum may be
+// x, out may be normed.
+void decoderLayers(const std::vector<DecoderLayer>& layers, size_t index, const float* x, const float* normed, const int32_t* positions,
+                   int64_t rows, const std::vector<StackSegment>& segments, float* sum, float* out);
 
-// Only what the layer leaves in the caches: keys and values of rows whose stream nobody asks for after it.
+// All layers of a decoder with the norm before them. x: embeddings, stream: space, out: the final norm of the stream, all
+// [rows, hidden]. They do not overlap.
+void decoderStack(const float* inputNorm, const std::vector<DecoderLayer>& layers, const float* x, const int32_t* positions, int64_t rows,
+                  const std::vector<StackSegment>& segments, float* stream, float* out);
+
+// Only what a layer leaves in the caches: keys and values of rows whose stream nobody asks for after it.
 void decoderKeys(const DecoderLayer& layer, const float* normed, const int32_t* positions, int64_t rows, const AttentionSegment* segments,
                  int64_t segmentCount);
 

@@ -7,6 +7,9 @@ namespace voxquant {
 
 constexpr int64_t kElementChunk = 16384;
 
+// Nanoseconds that an element takes.
+constexpr double kRmsNormCost = 0.3, kSiluMulCost = 0.6;
+
 // body(begin, count) over [0, n)
 template <class Body>
 void forElements(int64_t n, double nanosecondsEach, Body&& body) {
@@ -31,7 +34,7 @@ inline void addAll(const float* a, const float* b, int64_t n, float* out) {
 
 // out = gate * sigmoid(gate) * up; out may be one of the inputs
 inline void siluMulAll(const float* gate, const float* up, int64_t n, float* out) {
-  forElements(n, 0.6, [&](int64_t begin, int64_t count) { isa().siluMul(gate + begin, up + begin, count, out + begin); });
+  forElements(n, kSiluMulCost, [&](int64_t begin, int64_t count) { isa().siluMul(gate + begin, up + begin, count, out + begin); });
 }
 
 inline void geluAll(const float* x, int64_t n, float* out) {
@@ -40,7 +43,7 @@ inline void geluAll(const float* x, int64_t n, float* out) {
 
 // Without a residual x is normed; with one, sum gets x + residual (sum may be x) and is normed.
 inline void rmsNormRows(const float* x, const float* residual, const float* gamma, float eps, int64_t rows, int64_t dim, float* sum, float* out) {
-  forRows(rows, dim, 0.3, [&](int64_t row) {
+  forRows(rows, dim, kRmsNormCost, [&](int64_t row) {
     const int64_t at = row * dim;
     isa().rmsNorm(x + at, residual ? residual + at : nullptr, gamma, eps, dim, sum ? sum + at : nullptr, out + at);
   });

@@ -27,12 +27,14 @@ constexpr int kInt8Vectors = 32;  // most query vectors that one call of attendI
 constexpr int kRowTile = 8;       // of these, how many are weighed together
 constexpr int kInt8Tile = 128;    // positions between two updates of the running maximum
 
-constexpr int64_t scaleStride(const CacheLayout& layout) { return (layout.groups + 15) / 16 * 16; }
+constexpr int kMostLanes = 16;    // of a level's vectors
+
+constexpr int64_t scaleStride(const CacheLayout& layout) { return (layout.groups + kMostLanes - 1) / kMostLanes * kMostLanes; }
 
 // Of attendInt8: rounded queries and their sums, then scores, weights and ratios of a tile.
 constexpr int64_t int8AttentionScratch(int64_t headDim) {
   const CacheLayout layout(headDim);
-  return kInt8Vectors * (layout.padded * 4 + layout.groups * (kCacheGroup + 8) + 17 * 4) +
+  return kInt8Vectors * (layout.padded * 4 + layout.groups * (kCacheGroup + 8) + (kMostLanes + 1) * 4) +
          kRowTile * (kInt8Tile * 4 + layout.groups * kInt8Tile * 2 + scaleStride(layout) * 4) +
          layout.groups * kInt8Tile * 4 + scaleStride(layout) * 8;
 }

@@ -52,7 +52,8 @@ Int8Panel packWeights(const WeightMatrix& weight, int64_t begin, int64_t end) {
 
 bool int8Weight(const WeightMatrix& weight) { return isa().int8 && weight.traits->group > 0; }
 
-void int8Linear(const RowMaker& make, double nanosecondsEach, int64_t rows, int weightCount, const WeightMatrix* weights, const float* const* biases, float* const* outs) {
+void int8Linear(const RowMaker& make, double nanosecondsEach, int64_t rows, int weightCount, const WeightMatrix* weights,
+                const float* const* biases, float* const* outs) {
   const int64_t k = weights[0].in;
   const RoundedRows rounded = roundRows(make, nanosecondsEach, rows, k);
   std::vector<PanelRun> panels;

@@ -8,6 +8,7 @@ namespace voxquant {
 bool int8Weight(const WeightMatrix& weight);
 
 // linearOfMade() for such weights, one at least.
-void int8Linear(const RowMaker& make, double nanosecondsEach, int64_t rows, int weightCount, const WeightMatrix* weights, const float* const* biases, float* const* outs);
+void int8Linear(const RowMaker& make, double nanosecondsEach, int64_t rows, int weightCount, const WeightMatrix* weights,
+                const float* const* biases, float* const* outs);
 
 }  // namespace voxquant

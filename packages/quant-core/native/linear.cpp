@@ -194,10 +194,6 @@ void linearInLanes(const float* x, int64_t rows, int count, const WeightMatrix* 
   });
 }
 
-RowMaker rowsOf(const float* x, int64_t k) {
-  return [x, k](int64_t row, float*) { return x + row * k; };
-}
-
 void linearMany(const float* x, int64_t rows, int count, const WeightMatrix* weights, const float* const* biases, float* const* outs, bool fast) {
   // Runs of neighbours of one kind share what is made of x: nearly always all of them.
   for (int first = 0; first < count;) {

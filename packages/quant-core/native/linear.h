@@ -13,6 +13,11 @@ void linear(const float* x, int64_t rows, int count, const WeightMatrix* weights
 // Makes row `row` of an input [in] and says where it lies: in `space` [in], or elsewhere.
 using RowMaker = std::function<const float*(int64_t row, float* space)>;
 
+// The rows of x [rows, k], which need not be made.
+inline RowMaker rowsOf(const float* x, int64_t k) {
+  return [x, k](int64_t row, float*) { return x + row * k; };
+}
+
 // linear() of rows that are made for it, each once and by any thread, and rounded while they are in its cache. floats
 // [rows, in]: where they are put when they are needed as they are. nanosecondsEach: what an element takes to make.
 void linearOfMade(const RowMaker& make, double nanosecondsEach, float* floats, int64_t rows, int count, const WeightMatrix* weights,

@@ -15,7 +15,6 @@ export interface MappingHandle {
 /** Keys or values of one layer: float32, or int8 in the layout of native/int8_cache.h. */
 export type CacheArray = Float32Array | Uint8Array;
 
-/** What the C++ addon exports (native/bind_*.cpp). Arrays are used in place; sizes are checked, a wrong call throws. */
 /**
  * A decoder layer and what it works on. `weights`: query, key, value, output, gate, up, down; `norms`: of queries, of keys,
  * before the MLP, of the result; `segments`: start, count, position, capacity of each sequence.
@@ -36,6 +35,7 @@ export type LayerArguments = [
   fast: boolean,
 ];
 
+/** What the C++ addon exports (native/bind_*.cpp). Arrays are used in place; sizes are checked, a wrong call throws. */
 export interface NativeAddon {
   /** Instruction set in use, of `isaLevels()` (lowest first). */
   isa(): string;
