@@ -130,8 +130,7 @@ export class DecoderStack {
       }
       if (fused !== null && single < whole) {
         const [x, normed] = alive as [Tensor2D, Tensor2D];
-        const pass = fused.begin(x, normed, single, positions, sequences);
-        alive.splice(0, 2, ...(await advanceInRuns(pass, whole, pause)));
+        await advanceInRuns(fused.begin(x, normed, single, positions, sequences), whole, pause);
       }
       if (ends !== null) {
         await replace((x, normed) => this.#lastLayer(x, normed, positions, sequences, ends));
@@ -225,25 +224,15 @@ export class DecoderStack {
 /** How long the event loop may wait for some of a prompt's layers, if one of them does not take longer. */
 const RUN_MS = 45;
 
-/** The layers before `end`, as many at a time as `RUN_MS` allows by how long those before took. Ends the pass. */
-async function advanceInRuns(
-  pass: DecoderPass,
-  end: number,
-  pause: EventLoopBreak,
-): Promise<readonly [stream: Tensor2D, normed: Tensor2D]> {
-  try {
-    let layers = 1;
-    while (pass.layer < end) {
-      const count = Math.min(layers, end - pass.layer);
-      const start = performance.now();
-      pass.advance(count);
-      layers = Math.max(1, Math.floor((RUN_MS * count) / (performance.now() - start)));
-      await pause.pass();
-    }
-    return pass.end();
-  } catch (error) {
-    pass.dispose();
-    throw error;
+/** The layers before `end`, as many at a time as `RUN_MS` allows by how long those before took. */
+async function advanceInRuns(pass: DecoderPass, end: number, pause: EventLoopBreak): Promise<void> {
+  let layers = 1;
+  while (pass.layer < end) {
+    const count = Math.min(layers, end - pass.layer);
+    const start = performance.now();
+    pass.advance(count);
+    layers = Math.max(1, Math.floor((RUN_MS * count) / (performance.now() - start)));
+    await pause.pass();
   }
 }
 

@@ -61,24 +61,25 @@ export class FusedDecoderStack {
   }
 
   /**
-   * Rows of prompts before layer `layer`: x (the residual stream) and its norm `[rows, hidden]`, which belong to the pass from
-   * here on and share their memory with no other tensor. The next layers append keys and values of the rows to the caches.
+   * Rows of prompts before layer `layer`: the residual stream and its norm `[rows, hidden]`, which the pass overwrites with those
+   * before later layers; they stay the caller's and share their memory with no other tensor. The layers append keys and values
+   * of the rows to the caches.
    * @throws ConfigError if shapes do not fit or a cache is too small
    */
   begin(
-    x: Tensor2D,
+    stream: Tensor2D,
     normed: Tensor2D,
     layer: number,
     positions: Int32Array,
     sequences: readonly SequenceRows[],
   ): DecoderPass {
-    requireLastDim("decoderLayers", x, this.#hidden);
-    requireSameShape("decoderLayers", x, normed);
-    if (positions.length !== x.shape[0]) {
-      throw new ConfigError(`decoderLayers: ${positions.length} positions for [${x.shape.join(", ")}]`);
+    requireLastDim("decoderLayers", stream, this.#hidden);
+    requireSameShape("decoderLayers", stream, normed);
+    if (positions.length !== stream.shape[0]) {
+      throw new ConfigError(`decoderLayers: ${positions.length} positions for [${stream.shape.join(", ")}]`);
     }
-    const segments = attentionSegments(sequences, x.shape[0]);
-    return new DecoderPass(this.#device, this.#parameters, [x, normed], layer, positions, segments);
+    const segments = attentionSegments(sequences, stream.shape[0]);
+    return new DecoderPass(this.#device, this.#parameters, [stream, normed], layer, positions, segments);
   }
 }
 
@@ -124,15 +125,5 @@ export class DecoderPass {
     const [stream, normed] = this.#state.map((tensor) => this.#device.read(tensor));
     fused!.decoderLayers(stream, normed, this.#stack, from, to, this.#positions, this.#segments);
     this.#layer = to;
-  }
-
-  /** The stream and its norm before the next layer, which are the caller's from here on. Ends the pass. */
-  end(): readonly [stream: Tensor2D, normed: Tensor2D] {
-    return this.#state;
-  }
-
-  /** Ends the pass without a result. */
-  dispose(): void {
-    for (const tensor of this.#state) tensor.dispose();
   }
 }
