@@ -44,11 +44,8 @@ Features detect() {
   features.bf16 = features.avx512 && (a >> 5 & 1);
   const bool tiles = (low & 0x60000) == 0x60000;  // the operating system saves them
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return features;
-  features.amx = features.bf16 && tiles && (d >> 24 & 1) && (d >> 22 & 1) && requestAmx();  // AMX-TILE, AMX-BF16
-#if defined(VOXQUANT_KERNEL_CHECK)  // built there for AVX-512's form of the same instructions
-  features.avxVnni = features.avx512;
-  features.amx = features.bf16;  // emulated there
-#endif
+  const bool amx = (d >> 22 & 1) && (d >> 24 & 1) && (d >> 25 & 1);  // AMX-BF16, AMX-TILE, AMX-INT8
+  features.amx = features.bf16 && tiles && amx && requestAmx();
   return features;
 }
 #elif defined(__aarch64__)
@@ -91,6 +88,10 @@ const std::vector<const Isa*>& levels() {
     add(features.avx512, isaAvx512());
     add(features.bf16, isaAvx512Bf16());
     add(features.amx, isaAmx());
+#if defined(VOXQUANT_KERNEL_CHECK)
+    add(features.avx512 && !features.avxVnni, isaAvxVnniOfAvx512());
+    add(features.bf16 && !features.amx, isaPlainAmx());
+#endif
 #elif defined(__aarch64__)
     const Features features = detect();
     add(true, isaNeon());
@@ -143,6 +144,35 @@ bool tilesMultiply(const Isa* level) {
       float sum = 0;
       for (int i = 0; i < k; i++) sum += weight(o, i) * x[r * k + i];
       if (c[o * level->lanes + r] != sum) return false;
+    }
+  return true;
+}
+
+// Int8 products with an incomplete group of inputs, an incomplete vector of outputs and a row beside whole tiles; values that
+// codes hold exactly.
+bool panelsMultiply(const Isa* level, int64_t k) {
+  constexpr int rows = 17, outs = 21;
+  constexpr int64_t most = 192, groups = 2;
+  alignas(64) uint8_t panelCodes[kPanelOuts * most];
+  int8_t weights[outs * most], codes[rows * most];
+  float scales[outs * groups], panelScales[groups * kPanelOuts], x[most], d[rows * groups], out[rows * outs];
+  int32_t starts[rows * groups];
+  auto value = [](int64_t row, int64_t i) { return (int)(i % 32 == 0 ? 127 : (row * 29 + i * 7) % 251 - 125); };
+  for (int64_t r = 0; r < rows; r++) {
+    for (int64_t i = 0; i < k; i++) x[i] = (float)value(r, i);
+    level->int8->round(x, k, codes + r * k, d + r * groups, starts + r * groups);
+  }
+  for (int64_t o = 0; o < outs; o++)
+    for (int64_t i = 0; i < k; i++) weights[o * k + i] = (int8_t)value(o + 100, i);
+  for (float& scale : scales) scale = 1;
+  const Int8Panel panel = {k, outs, panelCodes, panelScales};
+  level->int8->pack(weights, scales, panel);
+  level->int8->multiply({rows, k, codes, d, starts}, 0, rows, panel, nullptr, out, outs, nullptr, 0);
+  for (int64_t r = 0; r < rows; r++)
+    for (int64_t o = 0; o < outs; o++) {
+      int32_t sum = 0;
+      for (int64_t i = 0; i < k; i++) sum += value(r, i) * value(o + 100, i);
+      if (out[r * outs + o] != (float)sum) return false;
     }
   return true;
 }
@@ -239,9 +269,10 @@ const char* checkIsa(const Isa* level) {
       return message;
     }
   }
-  if (level->tileBf16 && !tilesMultiply(level)) {
+  const bool tiles = !level->tileBf16 || tilesMultiply(level);
+  if (!tiles || (level->int8 && !(panelsMultiply(level, 160) && panelsMultiply(level, 192)))) {
     static thread_local char message[80];
-    snprintf(message, sizeof message, "%s: bfloat16 tiles give wrong sums", level->name);
+    snprintf(message, sizeof message, "%s: products of many rows in %s give wrong sums", level->name, tiles ? "int8" : "bfloat16");
     return message;
   }
   return nullptr;

@@ -178,6 +178,11 @@ const Isa* isaAvx512();      // F, BW, DQ, VL, VNNI
 const Isa* isaAvx512Bf16();  // the same with BF16 tiles
 const Isa* isaAmx();         // the same with AMX tiles
 bool requestAmx();           // whether the operating system lets this process use them
+#if defined(VOXQUANT_KERNEL_CHECK)
+// The same levels for machines without their instructions.
+const Isa* isaAvxVnniOfAvx512();
+const Isa* isaPlainAmx();
+#endif
 void unpackAvx2(int32_t dtype, const uint8_t* src, int64_t n, int8_t* codes, float* scales, float* shifts);
 void dequantizeAvx2(int32_t dtype, const uint8_t* src, int64_t n, float* out);
 #elif defined(__aarch64__)

@@ -18,7 +18,7 @@ namespace voxquant {
 namespace {
 
 inline __m256i dotOnto(__m256i sums, __m256i u, __m256i s) {
-#if defined(__AVX512VNNI__) && defined(__AVX512VL__)  // the test program, on machines that have these instead
+#if defined(VOXQUANT_AVXVNNI_OF_AVX512)
   return _mm256_dpbusd_epi32(sums, u, s);
 #else
   return _mm256_dpbusd_avx_epi32(sums, u, s);
@@ -94,7 +94,11 @@ const Int8Kernels kInt8 = {roundRow, coarsenRow, packInt8, multiplyPanel};
 
 }  // namespace
 
+#if defined(VOXQUANT_AVXVNNI_OF_AVX512)
+const Isa* isaAvxVnniOfAvx512() {
+#else
 const Isa* isaAvxVnni() {
+#endif
   static const Isa table = {
       "avxvnni",    kLanes, false, unpackAvx2,     dequantizeAvx2, gemvExact,         gemvFast,        quantizeRow,
       packF32,      tileF32Kernel, nullptr,        nullptr,         nullptr,

@@ -1,4 +1,5 @@
-// Checks every instruction set level of the machine (or the emulator) against plain arithmetic in double precision:
+// Checks every instruction set level of the machine (or the emulator) against plain arithmetic in double precision; the
+// levels AVX-VNNI and AMX also without their instructions, by AVX-512's dot products and in plain arithmetic:
 //
 //   kernel_check [VECTORS]
 //   kernel_check --levels      names the levels after the self-check alone
@@ -135,6 +136,22 @@ void checkRowsAlone(const std::string& level, const Matrix& m) {
       expectClose(level + " row alone, type " + std::to_string(m.weight.dtype) + (fast ? " fast" : " exact"), alone, wanted, zero);
     }
   }
+}
+
+// Tiles of AMX sum the same integers as the dot products of AVX-512.
+void checkSameAs(const char* other, const Matrix& m, int64_t rows) {
+  const int64_t in = m.weight.in, out = m.weight.out;
+  const std::vector<float> x = randoms(rows * in);
+  std::vector<float> got((size_t)(rows * out)), expected(got.size());
+  const float* none[1] = {nullptr};
+  const std::string level = isa().name;
+  for (std::vector<float>* result : {&expected, &got}) {
+    float* outs[1] = {result->data()};
+    setIsa(result == &got ? level.c_str() : other);
+    linear(x.data(), rows, 1, &m.weight, none, outs, true);
+  }
+  expectClose(level + " as " + other + ", type " + std::to_string(m.weight.dtype) + " rows " + std::to_string(rows), got,
+              std::vector<double>(expected.begin(), expected.end()), std::vector<double>(got.size(), 0.0));
 }
 
 // A position's vector out of a head of an 8-bit cache.
@@ -424,6 +441,9 @@ int main(int argc, char** argv) {
           }
         }
         checkRowsAlone(level->name, wide);
+        if (traitsOf(dtype)->block == 32) checkLinear(level->name, randomMatrix(dtype, 35, 160), 21, true);
+        if (strcmp(level->name, "amx") == 0 && traitsOf(dtype)->group > 0)
+          for (int64_t rows : {9, 21, 37}) checkSameAs("avx512bf16", wide, rows);
       }
       for (bool int8 : {false, true})
         for (int64_t rows : {1, 2, 13})
