@@ -1,6 +1,7 @@
 #pragma once
-// Int8 products of many rows (isa.h, Int8Kernels): outputs in vector lanes, activations broadcast four inputs at a time. The
-// float sums of a tile of results lie where the results go; a group of kPanelGroup inputs is summed in registers in between.
+// Int8 products of many rows (isa.h, Int8Kernels): outputs in vector lanes. The float sums of a tile of results lie where the
+// results go; a group of kPanelGroup inputs is summed in registers in between, by QuadSums with activations broadcast four
+// inputs at a time, or by a level's own way that is given to multiplyPanel().
 //
 // The level gives, before it includes this file:
 //   I, Quads, and F with its operations  W int32 sums, W times four codes, W floats
@@ -27,7 +28,25 @@ inline int tileVectors(const Int8Panel& panel, int first) {
   return vectors < kTileVectors ? vectors : kTileVectors;
 }
 
-template <int R, int V>
+// The products of a group: dot[r][v] of row r, codes [R, stride], and vector v of weights [count / 4, V, W, 4].
+struct QuadSums {
+  template <int R, int V>
+  static inline void sum(const int8_t* codes, int64_t stride, int64_t count, const uint8_t* weights, const int32_t* starts, int64_t groups, I (&dot)[R][V]) {
+    for (int r = 0; r < R; r++)
+      for (int v = 0; v < V; v++) dot[r][v] = startOf(starts[r * groups]);
+#pragma GCC unroll 8
+    for (int64_t i = 0; i < count; i += 4, weights += V * W * 4) {
+      Quads weight[V];
+      for (int v = 0; v < V; v++) weight[v] = panelCodes(weights + v * W * 4);
+      for (int r = 0; r < R; r++) {
+        const Quads quad = quadOf(codes + r * stride + i);
+        for (int v = 0; v < V; v++) dot[r][v] = dotOf(dot[r][v], weight[v], quad);
+      }
+    }
+  }
+};
+
+template <class Sums, int R, int V>
 inline void multiplyTile(const RoundedRows& x, int64_t row, const uint8_t* weights, const float* scales, const float* bias, float* out, int64_t stride) {
   const int64_t groups = panelGroups(x.k);
   const int8_t* codes = x.codes + row * x.k;
@@ -36,19 +55,9 @@ inline void multiplyTile(const RoundedRows& x, int64_t row, const uint8_t* weigh
   for (int r = 0; r < R; r++)
     for (int v = 0; v < V; v++) store(out + r * stride + v * W, load(bias + v * W));
   for (int64_t g = 0; g < groups; g++) {
-    const int64_t begin = g * kPanelGroup, end = begin + kPanelGroup < x.k ? begin + kPanelGroup : x.k;
+    const int64_t begin = g * kPanelGroup, count = begin + kPanelGroup < x.k ? kPanelGroup : x.k - begin;
     I dot[R][V];
-    for (int r = 0; r < R; r++)
-      for (int v = 0; v < V; v++) dot[r][v] = startOf(starts[r * groups + g]);
-#pragma GCC unroll 8
-    for (int64_t i = begin; i < end; i += 4, weights += V * W * 4) {
-      Quads weight[V];
-      for (int v = 0; v < V; v++) weight[v] = panelCodes(weights + v * W * 4);
-      for (int r = 0; r < R; r++) {
-        const Quads quad = quadOf(codes + r * x.k + i);
-        for (int v = 0; v < V; v++) dot[r][v] = dotOf(dot[r][v], weight[v], quad);
-      }
-    }
+    Sums::sum(codes + begin, x.k, count, weights + begin * V * W, starts + g, groups, dot);
     F scale[V];
     for (int v = 0; v < V; v++) scale[v] = load(scales + g * kPanelOuts + v * W);
     for (int r = 0; r < R; r++) {
@@ -61,24 +70,26 @@ inline void multiplyTile(const RoundedRows& x, int64_t row, const uint8_t* weigh
   }
 }
 
-template <int V>
+template <class Sums, int V>
 inline void multiplyRows(int rows, const RoundedRows& x, int64_t row, const uint8_t* weights, const float* scales, const float* bias, float* out, int64_t stride) {
   switch (rows) {
-    case 1: return multiplyTile<1, V>(x, row, weights, scales, bias, out, stride);
-    case 2: return multiplyTile<2, V>(x, row, weights, scales, bias, out, stride);
-    case 3: return multiplyTile<3, V>(x, row, weights, scales, bias, out, stride);
-    default: return multiplyTile<kTileRows, V>(x, row, weights, scales, bias, out, stride);
+    case 1: return multiplyTile<Sums, 1, V>(x, row, weights, scales, bias, out, stride);
+    case 2: return multiplyTile<Sums, 2, V>(x, row, weights, scales, bias, out, stride);
+    case 3: return multiplyTile<Sums, 3, V>(x, row, weights, scales, bias, out, stride);
+    default: return multiplyTile<Sums, kTileRows, V>(x, row, weights, scales, bias, out, stride);
   }
 }
 
+template <class Sums>
 inline void multiplyVectors(int vectors, int rows, const RoundedRows& x, int64_t row, const uint8_t* weights, const float* scales, const float* bias,
                             float* out, int64_t stride) {
-  if (vectors == 1) return multiplyRows<1>(rows, x, row, weights, scales, bias, out, stride);
-  if (vectors == 2) return multiplyRows<2>(rows, x, row, weights, scales, bias, out, stride);
-  if (vectors == 3) return multiplyRows<3>(rows, x, row, weights, scales, bias, out, stride);
-  multiplyRows<kTileVectors>(rows, x, row, weights, scales, bias, out, stride);
+  if (vectors == 1) return multiplyRows<Sums, 1>(rows, x, row, weights, scales, bias, out, stride);
+  if (vectors == 2) return multiplyRows<Sums, 2>(rows, x, row, weights, scales, bias, out, stride);
+  if (vectors == 3) return multiplyRows<Sums, 3>(rows, x, row, weights, scales, bias, out, stride);
+  multiplyRows<Sums, kTileVectors>(rows, x, row, weights, scales, bias, out, stride);
 }
 
+template <class Sums>
 void multiplyPanel(const RoundedRows& x, int64_t begin, int64_t end, const Int8Panel& panel, const float* bias, float* out, int64_t stride,
                    const uint8_t* ahead, int64_t aheadBytes) {
   float biases[kPanelOuts] = {};
@@ -93,10 +104,10 @@ void multiplyPanel(const RoundedRows& x, int64_t begin, int64_t end, const Int8P
       const int vectors = tileVectors(panel, first), width = vectors * W, outs = panel.outs - first < width ? panel.outs - first : width;
       float* to = out + (row - begin) * stride + first;
       if (outs == width) {
-        multiplyVectors(vectors, rows, x, row, weights, panel.scales + first, biases + first, to, stride);
+        multiplyVectors<Sums>(vectors, rows, x, row, weights, panel.scales + first, biases + first, to, stride);
       } else {
         float whole[kTileRows * kTileWidth];
-        multiplyVectors(vectors, rows, x, row, weights, panel.scales + first, biases + first, whole, width);
+        multiplyVectors<Sums>(vectors, rows, x, row, weights, panel.scales + first, biases + first, whole, width);
         for (int r = 0; r < rows; r++) memcpy(to + r * stride, whole + r * width, sizeof(float) * (size_t)outs);
       }
       weights += width * panel.k;
@@ -150,8 +161,8 @@ void coarsenFloats(int8_t* codes, const float* scales, const float* shifts, int 
   else coarsenGroups<32>(codes, scales, shifts, k, coarse);
 }
 
-// The scales of a panel, and its codes through `column(first, outs, vectors, to)`: outputs [first, first + outs), at most W,
-// as one of `vectors` vectors of a tile.
+// The scales of a panel, and its codes through `column(first, outs, tile, vectors, v)`: outputs [first, first + outs), at most
+// W, as vector v of the `vectors` of a tile.
 template <class Column>
 inline void packPanel(const float* scales, const Int8Panel& panel, Column&& column) {
   const int64_t groups = panelGroups(panel.k);
@@ -162,7 +173,7 @@ inline void packPanel(const float* scales, const Int8Panel& panel, Column&& colu
     const int vectors = tileVectors(panel, first);
     for (int v = 0; v < vectors; v++) {
       const int o = first + v * W, left = panel.outs - o;
-      column(o, left < W ? left : W, vectors, to + v * W * 4);
+      column(o, left < W ? left : W, to, vectors, v);
     }
     to += vectors * W * panel.k;
   }

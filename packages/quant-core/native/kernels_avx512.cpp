@@ -206,12 +206,12 @@ void coarsenRow(const WeightMatrix& w, int64_t row, int8_t* codes, float* coarse
 }
 
 void packInt8(const int8_t* codes, const float* scales, const Int8Panel& panel) {
-  packPanel(scales, panel, [&](int first, int outs, int vectors, uint8_t* to) {
-    packConvColumns((const uint8_t*)codes + first * panel.k, panel.k, outs, panel.k, vectors, 0x80, to);
+  packPanel(scales, panel, [&](int first, int outs, uint8_t* tile, int vectors, int v) {
+    packConvColumns((const uint8_t*)codes + first * panel.k, panel.k, outs, panel.k, vectors, 0x80, tile + v * W * 4);
   });
 }
 
-const Int8Kernels kInt8 = {roundRow, coarsenRow, packInt8, multiplyPanel};
+const Int8Kernels kInt8 = {roundRow, coarsenRow, packInt8, multiplyPanel<QuadSums>};
 
 }  // namespace
 

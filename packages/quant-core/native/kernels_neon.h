@@ -439,7 +439,8 @@ namespace voxquant {
 namespace {
 
 void packInt8(const int8_t* codes, const float* scales, const Int8Panel& panel) {
-  packPanel(scales, panel, [&](int first, int outs, int vectors, uint8_t* to) {
+  packPanel(scales, panel, [&](int first, int outs, uint8_t* tile, int vectors, int v) {
+    uint8_t* const to = tile + v * W * 4;
     for (int64_t i = 0; i < panel.k; i += 16) {
       F quads[4];
       for (int o = 0; o < 4; o++)
@@ -457,7 +458,7 @@ void coarsenRow(const WeightMatrix& w, int64_t row, int8_t* codes, float* coarse
   coarsenFloats(codes, scales, w.traits->shifted ? shifts : nullptr, w.traits->group, w.in, coarse);
 }
 
-const Int8Kernels kInt8 = {roundRow, coarsenRow, packInt8, multiplyPanel};
+const Int8Kernels kInt8 = {roundRow, coarsenRow, packInt8, multiplyPanel<QuadSums>};
 
 inline Isa levelOf(const char* name) {
   Isa level = {};

@@ -34,9 +34,61 @@ struct Dot {
 #include "kernels_neon.h"
 
 namespace voxquant {
+namespace {
+
+// ---- int8 products of many rows: two rows by two outputs and eight inputs at a time ----
+
+// Weights [count / 8, V * W / 2, 2, 8].
+struct SquareSums {
+  template <int R, int V>
+  static inline void sum(const int8_t* codes, int64_t stride, int64_t count, const uint8_t* weights, const int32_t*, int64_t, I (&dot)[R][V]) {
+    constexpr int kPairs = (R + 1) / 2;
+    I squares[kPairs][2 * V];  // lanes (x0 w0, x0 w1, x1 w0, x1 w1)
+    for (int p = 0; p < kPairs; p++)
+      for (int v = 0; v < 2 * V; v++) squares[p][v] = vdupq_n_s32(0);
+    for (int64_t i = 0; i < count; i += 16) {
+      int8x16_t x[2][kPairs];
+      for (int p = 0; p < kPairs; p++) {
+        // An odd last row stands beside itself.
+        const int8x16_t x0 = vld1q_s8(codes + 2 * p * stride + i), x1 = 2 * p + 1 < R ? vld1q_s8(codes + (2 * p + 1) * stride + i) : x0;
+        x[0][p] = Dot::firstHalves(x0, x1);
+        x[1][p] = Dot::secondHalves(x0, x1);
+      }
+      for (int half = 0; half < 2; half++, weights += V * W * 8)
+        for (int v = 0; v < 2 * V; v++) {
+          const int8x16_t w = panelCodes(weights + 16 * v);
+          for (int p = 0; p < kPairs; p++) squares[p][v] = vmmlaq_s32(squares[p][v], x[half][p], w);
+        }
+    }
+    for (int r = 0; r < R; r++)
+      for (int v = 0; v < V; v++) {
+        const int64x2_t low = vreinterpretq_s64_s32(squares[r / 2][2 * v]), high = vreinterpretq_s64_s32(squares[r / 2][2 * v + 1]);
+        dot[r][v] = vreinterpretq_s32_s64(r % 2 ? vzip2q_s64(low, high) : vzip1q_s64(low, high));
+      }
+  }
+};
+
+void packSquares(const int8_t* codes, const float* scales, const Int8Panel& panel) {
+  packPanel(scales, panel, [&](int first, int outs, uint8_t* tile, int vectors, int v) {
+    for (int o = 0; o < W; o++)
+      for (int64_t i = 0; i < panel.k; i += 8) {
+        uint8_t* const at = tile + i * vectors * W + 8 * (v * W + o);
+        if (o < outs) memcpy(at, codes + (first + o) * panel.k + i, 8);
+        else memset(at, 0, 8);
+      }
+  });
+}
+
+const Int8Kernels kSquares = {roundRow, coarsenRow, packSquares, multiplyPanel<SquareSums>};
+
+}  // namespace
 
 const Isa* isaNeonI8mm() {
-  static const Isa table = levelOf("neoni8mm");
+  static const Isa table = [] {
+    Isa level = levelOf("neoni8mm");
+    level.int8 = &kSquares;
+    return level;
+  }();
   return &table;
 }
 

@@ -138,7 +138,7 @@ void checkRowsAlone(const std::string& level, const Matrix& m) {
   }
 }
 
-// Tiles of AMX sum the same integers as the dot products of AVX-512.
+// Products of tiles sum the same integers as dot products do.
 void checkSameAs(const char* other, const Matrix& m, int64_t rows) {
   const int64_t in = m.weight.in, out = m.weight.out;
   const std::vector<float> x = randoms(rows * in);
@@ -442,8 +442,9 @@ int main(int argc, char** argv) {
         }
         checkRowsAlone(level->name, wide);
         if (traitsOf(dtype)->block == 32) checkLinear(level->name, randomMatrix(dtype, 35, 160), 21, true);
-        if (strcmp(level->name, "amx") == 0 && traitsOf(dtype)->group > 0)
-          for (int64_t rows : {9, 21, 37}) checkSameAs("avx512bf16", wide, rows);
+        const char* dots = strcmp(level->name, "amx") == 0 ? "avx512bf16" : strcmp(level->name, "neoni8mm") == 0 ? "neondotprod" : nullptr;
+        if (dots && traitsOf(dtype)->group > 0)
+          for (int64_t rows : {9, 19, 21, 37}) checkSameAs(dots, wide, rows);
       }
       for (bool int8 : {false, true})
         for (int64_t rows : {1, 2, 13})
