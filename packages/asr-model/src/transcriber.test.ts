@@ -46,7 +46,7 @@ function withGaps(length: number, gaps: readonly number[]) {
 }
 
 const whole = { vad: false } as const;
-const FACTS = { loadMs: 0, kvBytesPerToken: 1000 };
+const FACTS = { loadMs: 0, kvCacheBytes: (tokens: number) => 1000 * tokens };
 
 test.each([
   [0.5, 256],
@@ -141,13 +141,13 @@ test("batches hold a bounded amount of audio", async () => {
 });
 
 test("and of keys and values: a large model gets fewer pieces at once, but one at least", async () => {
-  const sizes = async (kvBytesPerToken: number) => {
+  const sizes = async (bytesPerToken: number) => {
     const recognizer = new FakeRecognizer(() => ({}));
     await transcribe(
       recognizer,
       withGaps(3.9, [1, 2, 3]),
       { ...whole, segmentSeconds: 1 },
-      { ...FACTS, kvBytesPerToken },
+      { ...FACTS, kvCacheBytes: (tokens) => bytesPerToken * tokens },
     );
     return recognizer.batches.map((batch) => batch.length);
   };

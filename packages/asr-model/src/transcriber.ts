@@ -25,8 +25,8 @@ export interface Recognizer {
 /** What a transcription needs to know about a loaded model. */
 export interface ModelFacts {
   readonly loadMs: number;
-  /** Bytes of keys and values that a token takes in float32; int8 caches take about a quarter. */
-  readonly kvBytesPerToken: number;
+  /** Bytes of keys and values of a sequence with room for so many tokens. */
+  readonly kvCacheBytes: (tokens: number) => number;
 }
 
 const DEFAULT_SEGMENT_SECONDS = 30;
@@ -108,7 +108,7 @@ export async function transcribe(
   recognizer: Recognizer,
   audio: AudioInput,
   options: TranscribeOptions,
-  { loadMs, kvBytesPerToken }: ModelFacts,
+  { loadMs, kvCacheBytes }: ModelFacts,
 ): Promise<Transcript> {
   const settings = checkOptions(options);
   const { vad, segmentSeconds, batchSize } = settings;
@@ -143,10 +143,11 @@ export async function transcribe(
       })
     : quietPieces(intake, segmentSeconds);
   const kvBytes = ({ samples: { length } }: AudioPiece) =>
-    kvBytesPerToken *
-    (PROMPT_TOKENS +
-      (AUDIO_TOKENS_PER_SECOND * length) / SAMPLE_RATE +
-      (options.maxTokens ?? tokenBudget(length)));
+    kvCacheBytes(
+      PROMPT_TOKENS +
+        Math.ceil((AUDIO_TOKENS_PER_SECOND * length) / SAMPLE_RATE) +
+        (options.maxTokens ?? tokenBudget(length)),
+    );
   const sum = (batch: readonly AudioPiece[], of: (piece: AudioPiece) => number) =>
     batch.reduce((total, piece) => total + of(piece), 0);
   const fits = (batch: readonly AudioPiece[]) =>

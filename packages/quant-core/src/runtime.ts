@@ -87,6 +87,11 @@ export class Runtime {
     return cache;
   }
 
+  /** Bytes that a cache of this shape takes here. */
+  kvCacheBytes(shape: KvCacheShape): number {
+    return this.device.kvCacheBytes(shape, this.precision);
+  }
+
   releaseKvCache(cache: KvCache): void {
     if (this.#caches.delete(cache)) this.device.releaseKvCache(cache.data);
   }

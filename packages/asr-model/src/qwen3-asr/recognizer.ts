@@ -16,9 +16,15 @@ import type { Qwen3AsrModel } from "./model.js";
 import { streamTranscripts } from "./stream.js";
 
 /** @param loadMs time that loading took */
-export function factsOf({ config }: Pick<Qwen3AsrModel, "config">, loadMs = 0): ModelFacts {
+export function factsOf(
+  { config, runtime }: Pick<Qwen3AsrModel, "config" | "runtime">,
+  loadMs = 0,
+): ModelFacts {
   const { layers, kvHeads, headDim } = config.decoder;
-  return { loadMs, kvBytesPerToken: 2 * layers * kvHeads * headDim * Float32Array.BYTES_PER_ELEMENT };
+  return {
+    loadMs,
+    kvCacheBytes: (capacity) => runtime.kvCacheBytes({ layers, kvHeads, headDim, capacity }),
+  };
 }
 
 /** A Qwen3-ASR model as an AsrModel. */

@@ -9,8 +9,12 @@ export interface HostKvCache<A extends Float32Array | Uint8Array = Float32Array>
 }
 
 export function createHostKvCache(shape: KvCacheShape): HostKvCache {
-  const size = shape.kvHeads * shape.capacity * shape.headDim;
-  return divideKvCache(shape, new Float32Array(2 * shape.layers * size));
+  return divideKvCache(shape, new Float32Array(floatKvCacheBytes(shape) / Float32Array.BYTES_PER_ELEMENT));
+}
+
+/** Bytes of a cache in float32. */
+export function floatKvCacheBytes({ layers, kvHeads, headDim, capacity }: KvCacheShape): number {
+  return 2 * layers * kvHeads * headDim * capacity * Float32Array.BYTES_PER_ELEMENT;
 }
 
 /** A cache in this memory: keys, values, keys, values… of its layers, equally long. */

@@ -265,6 +265,8 @@ export interface Device<F = unknown, W = unknown, C = unknown> {
   releaseWeight(weight: W): void;
   /** With precision `fast`, keys and values may be rounded to int8, per 32 channels. */
   createKvCache(shape: KvCacheShape, precision?: Precision): C;
+  /** Bytes of such a cache. */
+  kvCacheBytes(shape: KvCacheShape, precision?: Precision): number;
   releaseKvCache(cache: C): void;
   /** Moves the positions from `count` on to the front, in all layers and heads. */
   dropCached(cache: C, count: number): void;

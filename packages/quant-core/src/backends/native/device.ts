@@ -4,10 +4,17 @@ import {
   copyHostKvCache,
   createHostKvCache,
   dropFromHostKvCache,
+  floatKvCacheBytes,
   type HostKvCache,
 } from "../host-kv-cache.js";
 import type { NativeAddon } from "./addon.js";
-import { copyInt8KvCache, createInt8KvCache, dropFromInt8KvCache, isInt8KvCache } from "./int8-kv-cache.js";
+import {
+  copyInt8KvCache,
+  createInt8KvCache,
+  dropFromInt8KvCache,
+  int8KvCacheBytes,
+  isInt8KvCache,
+} from "./int8-kv-cache.js";
 import {
   createFusedKernels,
   createNativeKernels,
@@ -30,6 +37,8 @@ export function createNativeDevice(addon: NativeAddon): Device<Float32Array, Nat
     releaseWeight: (weight) => releaseWeight(addon, weight),
     createKvCache: (shape, precision) =>
       precision === "fast" ? createInt8KvCache(addon, shape) : createHostKvCache(shape),
+    kvCacheBytes: (shape, precision) =>
+      precision === "fast" ? int8KvCacheBytes(addon, shape) : floatKvCacheBytes(shape),
     releaseKvCache: (cache) => addon.freeMemory(cache.memory),
     dropCached: (cache, count) =>
       isInt8KvCache(cache) ? dropFromInt8KvCache(addon, cache, count) : dropFromHostKvCache(cache, count),

@@ -1,5 +1,6 @@
 import type { KvCacheShape } from "../../ops/kernels.js";
 import { createHostKvCache } from "../host-kv-cache.js";
+import { createNativeDevice } from "./device.js";
 import { createInt8KvCache, dropFromInt8KvCache } from "./int8-kv-cache.js";
 import { createNativeKernels, type NativeKvCache } from "./kernels.js";
 import { addonForTests, atEveryLevel, below, gaussian } from "./testing.js";
@@ -52,6 +53,17 @@ test_.each([
     expect([level, relativeRms(rounded!, exact!)]).toEqual([level, below(limit)]);
     expect(relativeRms(rounded!, exact!)).toBeGreaterThan(0.003);
   });
+});
+
+test_("the device tells how many bytes a cache takes", () => {
+  const device = createNativeDevice(addon!);
+  const shape = { layers: 3, kvHeads: 2, headDim: 20, capacity: 41 };
+  for (const precision of ["fast", "exact"] as const) {
+    const { memory } = device.createKvCache(shape, precision);
+    expect([precision, device.kvCacheBytes(shape, precision)]).toEqual([precision, memory.byteLength]);
+  }
+  const large = { layers: 28, kvHeads: 8, headDim: 128, capacity: 1024 };
+  expect(device.kvCacheBytes(large, "fast") / device.kvCacheBytes(large, "exact")).toBeCloseTo(34 / 128, 3);
 });
 
 test_("a channel that is a thousand times larger leaves other groups of 32 alone", () => {

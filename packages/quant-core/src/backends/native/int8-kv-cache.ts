@@ -13,8 +13,8 @@ export function isInt8KvCache(cache: HostKvCache | Int8KvCache): cache is Int8Kv
 
 /** @throws BackendError if it does not fit into one array */
 export function createInt8KvCache(addon: NativeAddon, shape: KvCacheShape): Int8KvCache {
-  const { layers, kvHeads, headDim, capacity } = shape;
-  const bytes = 2 * layers * kvHeads * addon.int8CacheBytes(headDim, capacity);
+  const { capacity } = shape;
+  const bytes = int8KvCacheBytes(addon, shape);
   try {
     return divideKvCache(
       shape,
@@ -28,6 +28,13 @@ export function createInt8KvCache(addon: NativeAddon, shape: KvCacheShape): Int8
       { cause: error },
     );
   }
+}
+
+export function int8KvCacheBytes(
+  addon: NativeAddon,
+  { layers, kvHeads, headDim, capacity }: KvCacheShape,
+): number {
+  return 2 * layers * kvHeads * addon.int8CacheBytes(headDim, capacity);
 }
 
 /** Moves the positions from `count` on to the front. */

@@ -5,6 +5,7 @@ import {
   copyHostKvCache,
   createHostKvCache,
   dropFromHostKvCache,
+  floatKvCacheBytes,
   type HostKvCache,
 } from "../host-kv-cache.js";
 import { addScaled, gelu, siluMul, snake } from "./activations.js";
@@ -54,6 +55,7 @@ export function createReferenceDevice(): Device<Float32Array, Weight, HostKvCach
     prepareWeight: (weight) => weight,
     releaseWeight: () => undefined,
     createKvCache: createHostKvCache,
+    kvCacheBytes: floatKvCacheBytes,
     releaseKvCache: () => undefined,
     dropCached: dropFromHostKvCache,
     copyCached: copyHostKvCache,

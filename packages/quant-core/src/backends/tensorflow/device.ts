@@ -20,6 +20,7 @@ import {
   copyHostKvCache,
   createHostKvCache,
   dropFromHostKvCache,
+  floatKvCacheBytes,
   type HostKvCache,
 } from "../host-kv-cache.js";
 import { activate } from "../reference/activations.js";
@@ -83,6 +84,7 @@ export async function createTensorflowDevice(): Promise<Device> {
     prepareWeight: (weight) => new TensorflowWeight(weight),
     releaseWeight: (weight) => weight.release(),
     createKvCache: createHostKvCache,
+    kvCacheBytes: floatKvCacheBytes,
     releaseKvCache: () => undefined,
     dropCached: dropFromHostKvCache,
     copyCached: copyHostKvCache,

@@ -1,5 +1,6 @@
 import { ConfigError } from "../../errors.js";
 import type { AttentionSegment, KvCacheShape } from "../../ops/kernels.js";
+import { floatKvCacheBytes } from "../host-kv-cache.js";
 import type { WasmArray, WasmMemory } from "./memory.js";
 import type { KernelModule, Pointer } from "./module.js";
 
@@ -15,7 +16,7 @@ function layerBytes({ kvHeads, headDim, capacity }: KvCacheShape): number {
 
 export function createCache(memory: WasmMemory, shape: KvCacheShape): WasmKvCache {
   const { layers, kvHeads, headDim, capacity } = shape;
-  const bytes = 2 * layers * layerBytes(shape);
+  const bytes = floatKvCacheBytes(shape);
   const what = `key-value cache of ${capacity} tokens (${layers} layers, ${kvHeads} heads of ${headDim})`;
   return { layers, kvHeads, headDim, capacity, pointer: memory.allocate(bytes, what) };
 }

@@ -2,6 +2,7 @@ import type { TensorInfo } from "@tensorflow/tfjs-core";
 import type { BackendWasm } from "@tensorflow/tfjs-backend-wasm";
 import type { Device, Kernels } from "../../ops/kernels.js";
 import { elementCount } from "../../weight.js";
+import { floatKvCacheBytes } from "../host-kv-cache.js";
 import { AttentionKernels, createCache, type WasmKvCache } from "./attention.js";
 import { CausalConvKernels } from "./causal-conv.js";
 import { ConvolutionKernels } from "./convolution.js";
@@ -60,6 +61,7 @@ export async function makeWasmDevice(backend: BackendWasm): Promise<WasmDevice> 
     prepareWeight: (weight) => copyWeight(memory, weight),
     releaseWeight: ({ pointer }) => memory.free(pointer),
     createKvCache: (shape) => createCache(memory, shape),
+    kvCacheBytes: floatKvCacheBytes,
     releaseKvCache: ({ pointer }) => memory.free(pointer),
     dropCached: attention.dropCached.bind(attention),
     copyCached: attention.copyCached.bind(attention),
