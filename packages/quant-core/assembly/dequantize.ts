@@ -1,5 +1,6 @@
 /** Weight rows as float32: the exact path's operand, and embedding rows. */
-import { BF16, F16, F32, decodeBlocks, encodedBytes, groupSize, hasMinimum } from "./blocks";
+import { decodeBlocks } from "./blocks";
+import { BF16, F16, F32, encodedBytes, groupSize, hasMinimum } from "./types";
 import { halvesToFloats, loadHalf } from "./vector";
 
 /** Elements that are decoded at a time; the codes and scales of one such piece are in `scratch`. */

@@ -9,7 +9,7 @@ export { addScaled, depthwise, gatherTaps, snake } from "./signal";
 export { channelsBeforeHeight, gatherPatches } from "./convolution";
 export { DEQUANTIZE_SCRATCH, dequantize } from "./dequantize";
 export { add, argmaxRows, gelu, silu, siluMultiply } from "./elementwise";
-export { fewRowsScratch, linearFewFloat, linearFewInt } from "./few-rows";
+export { FEW_ROWS, fewRowsScratch, linearFewFloat, linearFewInt } from "./few-rows";
 export { linearManyFloat, linearManyInt, manyRowsScratch } from "./many-rows";
 export { headNormRope, layerNorm, rmsNorm } from "./norms";
 export { fillHalfTable } from "./vector";

@@ -3,7 +3,6 @@
  * register tiles of 4 rows × 8 weight rows. The lanes of a vector are weight rows, so that no sum goes across lanes and
  * the scales of eight weight rows are applied at once.
  */
-import { encodedBytes, groupSize, hasMinimum } from "./blocks";
 import {
   FLOAT_PANEL_BYTES,
   FLOAT_PIECE,
@@ -17,6 +16,7 @@ import {
   packCodes,
   packFloats,
 } from "./panels";
+import { encodedBytes, groupSize, hasMinimum } from "./types";
 import { multiplyAdd } from "./vector";
 
 /** 4 × 8 sums. */

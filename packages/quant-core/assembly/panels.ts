@@ -1,6 +1,7 @@
 /** Panels of unpacked weights for the products with many rows: 64 weight rows × a piece of k. */
-import { decodeBlocks, groupSize, hasMinimum } from "./blocks";
+import { decodeBlocks } from "./blocks";
 import { DEQUANTIZE_SCRATCH, dequantize } from "./dequantize";
+import { groupSize, hasMinimum } from "./types";
 import { storeTransposed } from "./vector";
 
 export const PANEL_ROWS = 64;

@@ -36,6 +36,14 @@ export function sumLanes(v: v128): f32 {
   return f32x4.extract_lane(pair, 0) + f32x4.extract_lane(pair, 1);
 }
 
+/** Lanes 0 and 1: the sums of a and b, with the bits that `sumLanes` gives. */
+// @ts-ignore: decorator
+@inline
+export function sumLanes2(a: v128, b: v128): v128 {
+  const ab = f32x4.add(v128.shuffle<i32>(a, b, 0, 4, 1, 5), v128.shuffle<i32>(a, b, 2, 6, 3, 7));
+  return f32x4.add(ab, v128.shuffle<i32>(ab, ab, 2, 3, 2, 3));
+}
+
 /** [sum of a, sum of b, sum of c, sum of d]. */
 // @ts-ignore: decorator
 @inline
@@ -102,11 +110,40 @@ export function fillHalfTable(table: usize): void {
   }
 }
 
-/** Bits i of `bits` as lanes of all ones or zeros, i = 0…15. */
+/**
+ * The low four bits of each byte. Like all shifts of bytes here it goes without those of the instruction set, which
+ * x86 does not have: a shift of 16-bit lanes and a mask do the same.
+ */
 // @ts-ignore: decorator
 @inline
-export function expandBits(bits: u32): v128 {
-  const spread = v128.swizzle(i32x4.splat(<i32>bits), i8x16(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1));
+export function lowNibbles(packed: v128): v128 {
+  return v128.and(packed, i8x16.splat(15));
+}
+
+// @ts-ignore: decorator
+@inline
+export function highNibbles(packed: v128): v128 {
+  return v128.and(i16x8.shr_u(packed, 4), i8x16.splat(15));
+}
+
+/** Bits 0…15 of `bits`, 32 bits in all four lanes, as bytes of all ones or zeros. */
+// @ts-ignore: decorator
+@inline
+export function expandLowBits(bits: v128): v128 {
+  return selectBits(i8x16.swizzle(bits, i8x16(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1)));
+}
+
+/** Bits 16…31. */
+// @ts-ignore: decorator
+@inline
+export function expandHighBits(bits: v128): v128 {
+  return selectBits(i8x16.swizzle(bits, i8x16(2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3)));
+}
+
+/** Bit i % 8 of byte i. */
+// @ts-ignore: decorator
+@inline
+function selectBits(bytes: v128): v128 {
   const mask = i8x16(1, 2, 4, 8, 16, 32, 64, -128, 1, 2, 4, 8, 16, 32, 64, -128);
-  return i8x16.eq(v128.and(spread, mask), mask);
+  return i8x16.eq(v128.and(bytes, mask), mask);
 }

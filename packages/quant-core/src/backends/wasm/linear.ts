@@ -3,12 +3,6 @@ import type { WasmArray, WasmMemory } from "./memory.js";
 import type { KernelModule, Pointer } from "./module.js";
 import type { WasmWeight } from "./weights.js";
 
-/**
- * Up to this many rows of x, those of a decode step, each weight row is multiplied from its blocks per row of x: a row's result
- * has the same bits alone and in a batch. With more, panels are unpacked for all of them.
- */
-const FEW_ROWS = 8;
-
 /** Weight rows whose products an argmax keeps at a time: enough work for several threads. */
 const ARGMAX_CHUNK = 8192;
 
@@ -160,7 +154,8 @@ export class LinearKernels {
   ): void {
     const module = this.#module;
     const { type, columns } = weight;
-    const few = rows <= FEW_ROWS;
+    // The rows of a decode step have the same bits alone and in a batch; panels for more add up in another order.
+    const few = rows <= module.FEW_ROWS.value;
     const scratch = this.#memory.scratch(
       "panel",
       few ? module.fewRowsScratch(columns) : module.manyRowsScratch(),

@@ -8,6 +8,7 @@ export type Pointer = number;
 /** The exports of `assembly/index.ts`, where they are described. */
 export interface KernelModule {
   readonly DEQUANTIZE_SCRATCH: { readonly value: number };
+  readonly FEW_ROWS: { readonly value: number };
   fillHalfTable(table: Pointer): void;
   dequantize(dtype: number, src: Pointer, k: number, out: Pointer, scratch: Pointer): void;
   quantizeActivations(

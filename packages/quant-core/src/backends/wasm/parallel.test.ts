@@ -102,34 +102,39 @@ test("a kernel that fails on any thread is an error, and the pool goes on", () =
   expectSame((kernels) => kernels.silu(x, 50_000, out));
 });
 
-test.each(["F32", "BF16", "Q8_0", "Q4_0", "Q4_K", "IQ4_NL"] as const)("products with %s weights", (dtype) => {
-  const type = GGML_TYPES[dtype].id;
-  const k = 512;
-  for (const [rows, n] of [
-    [1, 1205],
-    [3, 1202],
-    [9, 651],
-    [203, 37],
-  ] as const) {
-    const weight = putWeight(dtype, n, k);
-    const x = put(gauss(rows * k));
-    const bias = put(gauss(n));
-    for (const b of [0, bias]) {
-      const floats = rows < 4 ? "linearFewFloat" : "linearManyFloat";
-      expectSame((kernels) => kernels[floats](type, weight, n, k, x, rows, b, out, n * 4, scratch));
-      if (isDense(dtype)) continue;
-      const q = memory.allocate(rows * k * 4, "codes");
-      const [d, sums16, sums32] = [q + rows * k * 2, q + rows * k * 2.5, q + rows * k * 3];
-      alone.quantizeActivations(x, rows, k, q, d, sums16, sums32);
-      const common = [type, weight, n, k, q, d, sums16, sums32, rows, b, out, n * 4, scratch] as const;
-      expectSame((kernels) =>
-        rows < 4 ? kernels.linearFewInt(...common, halfTable) : kernels.linearManyInt(...common),
-      );
-      memory.free(q);
+test.each(["F32", "BF16", "Q8_0", "Q4_0", "Q5_1", "Q4_K", "Q6_K", "IQ4_NL"] as const)(
+  "products with %s weights",
+  (dtype) => {
+    const type = GGML_TYPES[dtype].id;
+    const few = alone.FEW_ROWS.value;
+    const k = 512;
+    for (const [rows, n] of [
+      [1, 1205],
+      [3, 1202],
+      [8, 1205],
+      [9, 651],
+      [203, 37],
+    ] as const) {
+      const weight = putWeight(dtype, n, k);
+      const x = put(gauss(rows * k));
+      const bias = put(gauss(n));
+      for (const b of [0, bias]) {
+        const floats = rows <= few ? "linearFewFloat" : "linearManyFloat";
+        expectSame((kernels) => kernels[floats](type, weight, n, k, x, rows, b, out, n * 4, scratch));
+        if (isDense(dtype)) continue;
+        const q = memory.allocate(rows * k * 4, "codes");
+        const [d, sums16, sums32] = [q + rows * k * 2, q + rows * k * 2.5, q + rows * k * 3];
+        alone.quantizeActivations(x, rows, k, q, d, sums16, sums32);
+        const common = [type, weight, n, k, q, d, sums16, sums32, rows, b, out, n * 4, scratch] as const;
+        expectSame((kernels) =>
+          rows <= few ? kernels.linearFewInt(...common, halfTable) : kernels.linearManyInt(...common),
+        );
+        memory.free(q);
+      }
+      for (const pointer of [weight, x, bias]) memory.free(pointer);
     }
-    for (const pointer of [weight, x, bias]) memory.free(pointer);
-  }
-});
+  },
+);
 
 test("rounding of activations", () => {
   const [rows, k] = [70, 512];

@@ -41,7 +41,7 @@ interface Cut {
  */
 export function shareWork(alone: KernelModule, pool: ThreadPool): KernelModule {
   function cut(
-    kernel: Exclude<keyof KernelModule, "DEQUANTIZE_SCRATCH">,
+    kernel: Exclude<keyof KernelModule, "DEQUANTIZE_SCRATCH" | "FEW_ROWS">,
     parameters: readonly number[],
     how: Cut,
   ): void {
