@@ -28,46 +28,67 @@ inline int tileVectors(const Int8Panel& panel, int first) {
   return vectors < kTileVectors ? vectors : kTileVectors;
 }
 
-// The products of a group: dot[r][v] of row r, codes [R, stride], and vector v of weights [count / 4, V, W, 4].
+// R rows of rounded activations that lie anywhere.
+template <int R>
+struct TileRows {
+  const int8_t* codes[R];
+  const float* d[R];
+  const int32_t* starts[R];
+
+  void place(int r, const RoundedRows& x, int64_t row) {
+    codes[r] = x.codes + row * x.k;
+    d[r] = x.d + row * panelGroups(x.k);
+    starts[r] = x.starts + row * panelGroups(x.k);
+  }
+};
+
+// The products of group g, inputs [begin, end): dot[r][v] of row r and vector v of weights [(end - begin) / 4, V, W, 4].
 struct QuadSums {
   template <int R, int V>
-  static inline void sum(const int8_t* codes, int64_t stride, int64_t count, const uint8_t* weights, const int32_t* starts, int64_t groups, I (&dot)[R][V]) {
+  static inline void sum(const TileRows<R>& x, int64_t g, int64_t begin, int64_t end, const uint8_t* weights, I (&dot)[R][V]) {
     for (int r = 0; r < R; r++)
-      for (int v = 0; v < V; v++) dot[r][v] = startOf(starts[r * groups]);
+      for (int v = 0; v < V; v++) dot[r][v] = startOf(x.starts[r][g]);
+    for (int64_t i = begin; i < end; i += 32, weights += 8 * V * W * 4) {
 #pragma GCC unroll 8
-    for (int64_t i = 0; i < count; i += 4, weights += V * W * 4) {
-      Quads weight[V];
-      for (int v = 0; v < V; v++) weight[v] = panelCodes(weights + v * W * 4);
-      for (int r = 0; r < R; r++) {
-        const Quads quad = quadOf(codes + r * stride + i);
-        for (int v = 0; v < V; v++) dot[r][v] = dotOf(dot[r][v], weight[v], quad);
+      for (int s = 0; s < 8; s++) {
+        Quads weight[V];
+        for (int v = 0; v < V; v++) weight[v] = panelCodes(weights + (s * V + v) * W * 4);
+        for (int r = 0; r < R; r++) {
+          const Quads quad = quadOf(x.codes[r] + i + 4 * s);
+          for (int v = 0; v < V; v++) dot[r][v] = dotOf(dot[r][v], weight[v], quad);
+        }
       }
     }
   }
 };
 
+// Adds the products of k inputs to a tile of results.
 template <class Sums, int R, int V>
-inline void multiplyTile(const RoundedRows& x, int64_t row, const uint8_t* weights, const float* scales, const float* bias, float* out, int64_t stride) {
-  const int64_t groups = panelGroups(x.k);
-  const int8_t* codes = x.codes + row * x.k;
-  const float* d = x.d + row * groups;
-  const int32_t* starts = x.starts + row * groups;
-  for (int r = 0; r < R; r++)
-    for (int v = 0; v < V; v++) store(out + r * stride + v * W, load(bias + v * W));
+inline void addTile(const TileRows<R>& x, int64_t k, const uint8_t* weights, const float* scales, float* out, int64_t stride) {
+  const int64_t groups = panelGroups(k);
   for (int64_t g = 0; g < groups; g++) {
-    const int64_t begin = g * kPanelGroup, count = begin + kPanelGroup < x.k ? kPanelGroup : x.k - begin;
+    const int64_t begin = g * kPanelGroup, end = begin + kPanelGroup < k ? begin + kPanelGroup : k;
     I dot[R][V];
-    Sums::sum(codes + begin, x.k, count, weights + begin * V * W, starts + g, groups, dot);
+    Sums::sum(x, g, begin, end, weights + begin * V * W, dot);
     F scale[V];
     for (int v = 0; v < V; v++) scale[v] = load(scales + g * kPanelOuts + v * W);
     for (int r = 0; r < R; r++) {
-      const F size = splat(d[r * groups + g]);
+      const F size = splat(x.d[r][g]);
       for (int v = 0; v < V; v++) {
         float* sum = out + r * stride + v * W;
         store(sum, fma(floatsOf(dot[r][v]), mul(size, scale[v]), load(sum)));
       }
     }
   }
+}
+
+template <class Sums, int R, int V>
+inline void multiplyTile(const RoundedRows& x, int64_t row, const uint8_t* weights, const float* scales, const float* bias, float* out, int64_t stride) {
+  for (int r = 0; r < R; r++)
+    for (int v = 0; v < V; v++) store(out + r * stride + v * W, load(bias + v * W));
+  TileRows<R> rows;
+  for (int r = 0; r < R; r++) rows.place(r, x, row + r);
+  addTile<Sums, R, V>(rows, x.k, weights, scales, out, stride);
 }
 
 template <class Sums, int V>
@@ -112,6 +133,30 @@ void multiplyPanel(const RoundedRows& x, int64_t begin, int64_t end, const Int8P
       }
       weights += width * panel.k;
     }
+  }
+}
+
+template <class Sums, int R>
+inline void gatherTile(int vectors, const RoundedRows& x, const int32_t* places, const uint8_t* weights, const float* scales, float* out, int64_t stride) {
+  TileRows<R> rows;
+  for (int r = 0; r < R; r++) rows.place(r, x, places[r]);
+  if (vectors == 1) return addTile<Sums, R, 1>(rows, x.k, weights, scales, out, stride);
+  if (vectors == 2) return addTile<Sums, R, 2>(rows, x.k, weights, scales, out, stride);
+  if (vectors == 3) return addTile<Sums, R, 3>(rows, x.k, weights, scales, out, stride);
+  addTile<Sums, R, kTileVectors>(rows, x.k, weights, scales, out, stride);
+}
+
+template <class Sums>
+void multiplyGathered(const RoundedRows& x, const int32_t* rows, int64_t count, const Int8Panel& panel, float* out, int64_t stride) {
+  const uint8_t* weights = panel.codes;
+  for (int first = 0; first < panel.outs; first += kTileWidth) {
+    const int vectors = tileVectors(panel, first);
+    const float* scales = panel.scales + first;
+    int64_t row = 0;
+    for (; row + kTileRows <= count; row += kTileRows)
+      gatherTile<Sums, kTileRows>(vectors, x, rows + row, weights, scales, out + row * stride + first, stride);
+    for (; row < count; row++) gatherTile<Sums, 1>(vectors, x, rows + row, weights, scales, out + row * stride + first, stride);
+    weights += vectors * W * panel.k;
   }
 }
 

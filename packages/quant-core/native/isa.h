@@ -10,6 +10,7 @@ namespace voxquant {
 constexpr int kGemvRows = 8;      // most activation rows that the matrix x vectors kernels take
 constexpr int kLaneRows = 4;      // up to this many rows are multiplied one by one
 constexpr int kPanelOuts = 48;    // outputs per GEMM panel; a multiple of every tile height
+inline int64_t paddedOuts(int64_t outs) { return (outs + kPanelOuts - 1) / kPanelOuts * kPanelOuts; }
 
 // Activations of a matrix x vectors call, all arrays with `rows` rows one after the other.
 struct GemvInput {
@@ -64,6 +65,8 @@ struct Int8Kernels {
   // out[row * stride + o] = bias[o] (may be null) + product, for rows [begin, end). Fetches `ahead` meanwhile, which is read next.
   void (*multiply)(const RoundedRows& x, int64_t begin, int64_t end, const Int8Panel& panel, const float* bias, float* out,
                    int64_t stride, const uint8_t* ahead, int64_t aheadBytes);
+  // out[i * stride + o] += product of row rows[i] of x, for i < count. out: whole vectors of outputs, kPanelOuts of a full panel.
+  void (*multiplyGathered)(const RoundedRows& x, const int32_t* rows, int64_t count, const Int8Panel& panel, float* out, int64_t stride);
 };
 
 // Outputs of a bfloat16 tile; their pairs of inputs lie together: [tiles, k / 2, kBf16Outs, 2].
@@ -161,6 +164,10 @@ struct Isa {
   void (*attendInt8)(const Int8Attention& attention);
   void (*snake)(const float* x, const float* alpha, const float* inverseBeta, int64_t n, float* out);  // x + sin^2(x * alpha) * inverseBeta
   void (*addScaled)(const float* x, const float* y, const float* scale, int64_t n, float* out);        // x + scale * y; out may be x
+  void (*coarseGelu)(const float* x, int64_t n, float* out);  // for what is rounded to eight bits
+  // out[i * stride + o] = act(filter[0, o] + sum of patches[i, j] * filter[1 + j, o]); filter [1 + k, paddedOuts(outs)]: the
+  // biases, then an input after the other. coarse: activations as coarseGelu.
+  void (*fewInputs)(const float* patches, int64_t count, int64_t k, const float* filter, int outs, int32_t act, bool coarse, float* out, int64_t stride);
   // Weights for tileBf16, null where that is: up to kBf16Outs rows of k floats, missing ones zero
   void (*packTileBf16)(const float* w, int64_t stride, int outs, int64_t k, uint16_t* tile);
   bool amxWeights;  // tileBf16 wants its weights in blocks of kAmxInputs

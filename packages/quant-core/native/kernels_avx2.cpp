@@ -20,7 +20,7 @@ const Isa* isaAvx2() {
       packF32,      tileF32Kernel, nullptr,        nullptr,         nullptr,
       storeTile,    addKernel,     siluMulKernel,  geluKernel,     siluKernel,        rmsNormKernel,   layerNormKernel,
       normRopeKernel, softmaxTileKernel, scaleTileKernel, attendTokenKernel, storeKeysKernel, storeValuesKernel, attendInt8Kernel,
-      snakeKernel,  addScaledKernel, nullptr, false,
+      snakeKernel,  addScaledKernel, coarseGeluKernel, fewInputsKernel, nullptr, false,
   };
   return &table;
 }

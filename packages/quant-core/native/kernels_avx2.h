@@ -1,6 +1,7 @@
 #pragma once
 // Kernels of the 256-bit levels. Includes gemv_avx2.h, whose dotBytes the including file has defined.
 #include "vector_attention.h"
+#include "vector_conv2d.h"
 #include "gemv_avx2.h"
 
 namespace voxquant {

@@ -16,6 +16,7 @@ const Isa* isaAvx512() { return nullptr; }
 
 #include "vectors_avx512.h"
 #include "vector_attention.h"
+#include "vector_conv2d.h"
 #include "vector_int8_attention.h"
 #include "gemv_avx512.h"
 #include "conv_int8.h"
@@ -211,7 +212,7 @@ void packInt8(const int8_t* codes, const float* scales, const Int8Panel& panel) 
   });
 }
 
-const Int8Kernels kInt8 = {roundRow, coarsenRow, packInt8, multiplyPanel<QuadSums>};
+const Int8Kernels kInt8 = {roundRow, coarsenRow, packInt8, multiplyPanel<QuadSums>, multiplyGathered<QuadSums>};
 
 }  // namespace
 
@@ -220,7 +221,7 @@ extern const Isa kAvx512 = {
     packF32,      tileF32Kernel, nullptr,         nullptr,         nullptr,
     storeTile,    addKernel,     siluMulKernel,  geluKernel,     siluKernel,        rmsNormKernel,   layerNormKernel,
     normRopeKernel, softmaxTileKernel, scaleTileKernel, attendTokenKernel, storeKeysKernel, storeValuesKernel, attendInt8Kernel,
-    snakeKernel,  addScaledKernel, nullptr, false, &kInt8, &kConvInt8, nullptr,
+    snakeKernel,  addScaledKernel, coarseGeluKernel, fewInputsKernel, nullptr, false, &kInt8, &kConvInt8, nullptr,
 };
 
 const Isa* isaAvx512() { return &kAvx512; }

@@ -91,7 +91,7 @@ void coarsenRow(const WeightMatrix& w, int64_t row, int8_t* codes, float* coarse
   coarsenFloats(codes, scales, w.traits->shifted ? shifts : nullptr, w.traits->group, w.in, coarse);
 }
 
-const Int8Kernels kInt8 = {roundRow, coarsenRow, packInt8, multiplyPanel<QuadSums>};
+const Int8Kernels kInt8 = {roundRow, coarsenRow, packInt8, multiplyPanel<QuadSums>, multiplyGathered<QuadSums>};
 
 }  // namespace
 
@@ -105,7 +105,7 @@ const Isa* isaAvxVnni() {
       packF32,      tileF32Kernel, nullptr,        nullptr,         nullptr,
       storeTile,    addKernel,     siluMulKernel,  geluKernel,     siluKernel,        rmsNormKernel,   layerNormKernel,
       normRopeKernel, softmaxTileKernel, scaleTileKernel, attendTokenKernel, storeKeysKernel, storeValuesKernel, attendInt8Kernel,
-      snakeKernel,  addScaledKernel, nullptr, false, &kInt8,
+      snakeKernel,  addScaledKernel, coarseGeluKernel, fewInputsKernel, nullptr, false, &kInt8,
   };
   return &table;
 }

@@ -104,6 +104,7 @@ inline void storeWeights(int16_t* p, F a, F b) { storeInt16(p, mul(a, b)); }
 }  // namespace voxquant
 
 #include "vector_attention.h"
+#include "vector_conv2d.h"
 #include "vector_int8_attention.h"
 
 namespace voxquant {
@@ -186,7 +187,7 @@ const Isa* isaBaseline() {
       packF32,      tileF32Kernel, nullptr,        nullptr,         nullptr,
       storeTile,    addKernel,     siluMulKernel,  geluKernel,     siluKernel,        rmsNormKernel,   layerNormKernel,
       normRopeKernel, softmaxTileKernel, scaleTileKernel, attendTokenKernel, storeKeysKernel, storeValuesKernel, attendInt8Kernel,
-      snakeKernel,  addScaledKernel, nullptr, false,
+      snakeKernel,  addScaledKernel, coarseGeluKernel, fewInputsKernel, nullptr, false,
   };
   return &table;
 }

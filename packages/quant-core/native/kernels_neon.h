@@ -6,6 +6,7 @@
 #include "codes_neon.h"
 #include "unpack.h"
 #include "vector_attention.h"
+#include "vector_conv2d.h"
 
 namespace voxquant {
 namespace {
@@ -458,7 +459,7 @@ void coarsenRow(const WeightMatrix& w, int64_t row, int8_t* codes, float* coarse
   coarsenFloats(codes, scales, w.traits->shifted ? shifts : nullptr, w.traits->group, w.in, coarse);
 }
 
-const Int8Kernels kInt8 = {roundRow, coarsenRow, packInt8, multiplyPanel<QuadSums>};
+const Int8Kernels kInt8 = {roundRow, coarsenRow, packInt8, multiplyPanel<QuadSums>, multiplyGathered<QuadSums>};
 
 inline Isa levelOf(const char* name) {
   Isa level = {};
@@ -488,6 +489,8 @@ inline Isa levelOf(const char* name) {
   level.attendInt8 = attendInt8Kernel;
   level.snake = snakeKernel;
   level.addScaled = addScaledKernel;
+  level.coarseGelu = coarseGeluKernel;
+  level.fewInputs = fewInputsKernel;
   return level;
 }
 

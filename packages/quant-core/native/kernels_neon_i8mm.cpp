@@ -38,19 +38,19 @@ namespace {
 
 // ---- int8 products of many rows: two rows by two outputs and eight inputs at a time ----
 
-// Weights [count / 8, V * W / 2, 2, 8].
+// Weights [(end - begin) / 8, V * W / 2, 2, 8].
 struct SquareSums {
   template <int R, int V>
-  static inline void sum(const int8_t* codes, int64_t stride, int64_t count, const uint8_t* weights, const int32_t*, int64_t, I (&dot)[R][V]) {
+  static inline void sum(const TileRows<R>& rows, int64_t, int64_t begin, int64_t end, const uint8_t* weights, I (&dot)[R][V]) {
     constexpr int kPairs = (R + 1) / 2;
     I squares[kPairs][2 * V];  // lanes (x0 w0, x0 w1, x1 w0, x1 w1)
     for (int p = 0; p < kPairs; p++)
       for (int v = 0; v < 2 * V; v++) squares[p][v] = vdupq_n_s32(0);
-    for (int64_t i = 0; i < count; i += 16) {
+    for (int64_t i = begin; i < end; i += 16) {
       int8x16_t x[2][kPairs];
       for (int p = 0; p < kPairs; p++) {
         // An odd last row stands beside itself.
-        const int8x16_t x0 = vld1q_s8(codes + 2 * p * stride + i), x1 = 2 * p + 1 < R ? vld1q_s8(codes + (2 * p + 1) * stride + i) : x0;
+        const int8x16_t x0 = vld1q_s8(rows.codes[2 * p] + i), x1 = 2 * p + 1 < R ? vld1q_s8(rows.codes[2 * p + 1] + i) : x0;
         x[0][p] = Dot::firstHalves(x0, x1);
         x[1][p] = Dot::secondHalves(x0, x1);
       }
@@ -79,7 +79,7 @@ void packSquares(const int8_t* codes, const float* scales, const Int8Panel& pane
   });
 }
 
-const Int8Kernels kSquares = {roundRow, coarsenRow, packSquares, multiplyPanel<SquareSums>};
+const Int8Kernels kSquares = {roundRow, coarsenRow, packSquares, multiplyPanel<SquareSums>, multiplyGathered<SquareSums>};
 
 }  // namespace
 
