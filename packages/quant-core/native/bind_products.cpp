@@ -16,6 +16,7 @@ constexpr int64_t kMostSize = INT64_C(1) << 31;
 struct WeightHandle {
   WeightMatrix matrix;
   napi_ref bytes;  // of the Uint8Array; null after release
+  KeptFilter filter;
 };
 
 const napi_type_tag kWeightTag = {0x3fa0c1d2886d4a05, 0xb6e4f1907c2d5e38};
@@ -82,7 +83,7 @@ napi_value prepareWeight(napi_env env, napi_callback_info info) {
   if (matrix.out > (INT64_C(1) << 53) / matrix.rowBytes) call.fail("the matrix is too large");
   else call.array(call.args[3], napi_uint8_array, matrix.out * matrix.rowBytes, "bytes");
   if (call.failed) return nullptr;
-  WeightHandle* handle = new WeightHandle{matrix, nullptr};
+  WeightHandle* handle = new WeightHandle{matrix, nullptr, {}};
   napi_create_reference(env, call.args[3], 1, &handle->bytes);
   napi_value external = nullptr;
   napi_create_external(env, handle, finalizeWeight, nullptr, &external);
@@ -96,6 +97,7 @@ napi_value releaseWeight(napi_env env, napi_callback_info info) {
   if (handle && handle->bytes) {
     napi_delete_reference(env, handle->bytes);
     handle->bytes = nullptr;
+    handle->filter = {};
   }
   return nullptr;
 }
@@ -196,7 +198,7 @@ napi_value conv2dCall(napi_env env, napi_callback_info info) {
   if (call.failed) return nullptr;
   {
     FlushDenormals flush;
-    conv2d(x, g, weight, bias, out, fast);
+    conv2d(x, g, weight, bias, out, fast, &weightHandle(call, call.args[2])->filter);
   }
   checkFault(call, weight);
   return nullptr;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include <algorithm>
+#include <new>
 
 #include "filter.h"
 #include "int8_gemm.h"
@@ -45,8 +46,8 @@ void storeWidthMajor(const float* values, int64_t first, int64_t count, const Co
   for (int64_t o = 0; o < count; o++) to[o * height] = values[o];
 }
 
-// A filter rounded to int8 with the scales of each tap's channels apart: a panel per 48 outputs and tap, one after the other;
-// memory of kScratchLayer. Channels are filled up with zeros to whole vectors of codes.
+// A filter rounded to int8 with the scales of each tap's channels apart: a panel per 48 outputs and tap, one after the other.
+// Channels are filled up with zeros to whole vectors of codes.
 struct Int8Filter {
   int64_t channels, taps, outs;
   uint8_t* memory;
@@ -73,10 +74,20 @@ void roundChannels(const float* x, int64_t channels, float* space, int8_t* codes
   isa().int8->round(x, padded, codes, d, starts);
 }
 
-Int8Filter int8Filter(const WeightMatrix& weight, int64_t taps) {
+// kept may be null; the filter is then in memory of kScratchLayer.
+Int8Filter int8Filter(const WeightMatrix& weight, int64_t taps, KeptFilter* kept) {
   const int64_t channels = weight.in / taps;
-  Int8Filter filter = {wholeVectors(channels), taps, weight.out, nullptr};
-  filter.memory = static_cast<uint8_t*>(scratch(kScratchLayer, filter.panels() * taps * filter.panelBytes()));
+  Int8Filter filter = {wholeVectors(channels), taps, weight.out, kept ? kept->memory.get() : nullptr};
+  if (filter.memory && kept->level == isa().int8 && kept->taps == taps) return filter;
+  const int64_t bytes = filter.panels() * taps * filter.panelBytes();
+  if (kept) {
+    filter.memory = static_cast<uint8_t*>(aligned_alloc(64, (size_t)((bytes + 63) / 64 * 64)));
+    if (!filter.memory) throw std::bad_alloc();
+    *kept = {};
+    kept->memory.reset(filter.memory);
+  } else {
+    filter.memory = static_cast<uint8_t*>(scratch(kScratchLayer, bytes));
+  }
   const int64_t k = filter.channels, groups = panelGroups(k);
   parallelFor(filter.panels(), (double)(weight.out * weight.in), [&](int64_t index) {
     const int64_t outs = filter.outsOf(index);
@@ -94,6 +105,10 @@ Int8Filter int8Filter(const WeightMatrix& weight, int64_t taps) {
     for (int64_t tap = 0; tap < taps; tap++)
       isa().int8->pack(codes + tap * outs * k, scales + tap * outs * groups, filter.panel(index, tap));
   });
+  if (kept) {
+    kept->level = isa().int8;
+    kept->taps = taps;
+  }
   return filter;
 }
 
@@ -132,10 +147,10 @@ void placeTaps(const ConvGeometry& g, const Int8Rows& rows) {
 }
 
 // Each pixel is rounded once and its codes are read in place under every tap; no patch is gathered.
-void int8Conv2d(const float* x, const ConvGeometry& g, const WeightMatrix& weight, const float* bias, float* out) {
+void int8Conv2d(const float* x, const ConvGeometry& g, const WeightMatrix& weight, const float* bias, float* out, KeptFilter* kept) {
   constexpr int64_t kOutputs = 100;  // about so many of a task: their sums and a tap's panel fit the first-level cache
   const int64_t outH = g.outHeight(), outW = g.outWidth(), outs = g.outChannels, taps = g.kernelH * g.kernelW;
-  const Int8Filter filter = int8Filter(weight, taps);
+  const Int8Filter filter = int8Filter(weight, taps, kept);
   const int64_t k = filter.channels, groups = panelGroups(k);
   const int64_t run = std::max<int64_t>(1, std::min(outH, kOutputs / outW)), runs = (outH + run - 1) / run;
   const int64_t mostPixels = std::min(g.height, (run - 1) * g.strideH + g.kernelH) * g.width + 1;
@@ -196,11 +211,12 @@ void fewInputsConv2d(const float* x, const ConvGeometry& g, const WeightMatrix& 
 
 }  // namespace
 
-void conv2d(const float* x, const ConvGeometry& g, const WeightMatrix& weight, const float* bias, float* out, bool fast) {
+void conv2d(const float* x, const ConvGeometry& g, const WeightMatrix& weight, const float* bias, float* out, bool fast,
+            KeptFilter* kept) {
   const int64_t outH = g.outHeight(), outW = g.outWidth(), channels = g.inChannels, taps = g.kernelH * g.kernelW;
   const int64_t depth = channels * taps, positions = g.batch * outH * outW, lanes = isa().lanes;
   if (positions <= 0) return;
-  if (fast && int8Weight(weight)) return int8Conv2d(x, g, weight, bias, out);
+  if (fast && int8Weight(weight)) return int8Conv2d(x, g, weight, bias, out, kept);
   if (weight.in < kFewInputs) return fewInputsConv2d(x, g, weight, bias, out, fast);
   const int64_t outs = g.outChannels;
   const Filter filter = unpackFilter(weight, filterMode(weight, fast), taps);
