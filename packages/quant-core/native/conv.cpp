@@ -186,10 +186,11 @@ void int8Conv2d(const float* x, const ConvGeometry& g, const WeightMatrix& weigh
   });
 }
 
-constexpr int64_t kFewInputs = 16;
+constexpr int64_t kFewInputs = 16;  // to pack patches and to transpose results costs more than fewer products
 
 void fewInputsConv2d(const float* x, const ConvGeometry& g, const WeightMatrix& weight, const float* bias, float* out, bool fast) {
   constexpr int64_t kOutputs = 64;
+  const bool coarse = fast && isa().int8;  // what follows is rounded
   const int64_t k = weight.in, outs = g.outChannels, padded = paddedOuts(outs), positions = g.batch * g.outHeight() * g.outWidth();
   float* const filter = static_cast<float*>(scratch(kScratchLayer, ((1 + k) * padded + outs * k + k) * 4));
   float* const rows = filter + (1 + k) * padded;
@@ -203,7 +204,7 @@ void fewInputsConv2d(const float* x, const ConvGeometry& g, const WeightMatrix& 
     float* const patches = static_cast<float*>(scratch(kScratchPanel, kOutputs * k * 4));
     for (int64_t i = 0; i < count; i++) copyPatch(x, g, positionOf(g, begin + i), patches + i * k);
     float* const values = g.channelsInner ? out + begin * outs : static_cast<float*>(scratch(kScratchTile, kOutputs * outs * 4));
-    isa().fewInputs(patches, count, k, filter, (int)outs, g.activation, fast, values, outs);
+    isa().fewInputs(patches, count, k, filter, (int)outs, g.activation, coarse, values, outs);
     if (!g.channelsInner)
       for (int64_t i = 0; i < count; i++) storeWidthMajor(values + i * outs, 0, outs, g, positionOf(g, begin + i), out);
   });

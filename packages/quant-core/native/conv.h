@@ -1,4 +1,4 @@
-// 2-D convolution as a matrix product over packed patches.
+// 2-D convolution: products of pixels rounded to int8, or of packed patches.
 #pragma once
 #include <stdlib.h>
 
@@ -27,7 +27,7 @@ struct KeptFilter {
   int64_t taps = 0;
 };
 
-// x [batch, height, width, inChannels]; weight [outChannels, inChannels * kernelH * kernelW]; bias may be null
+// x [batch, height, width, inChannels]; weight [outChannels, inChannels * kernelH * kernelW]; bias and kept may be null
 void conv2d(const float* x, const ConvGeometry& g, const WeightMatrix& weight, const float* bias, float* out, bool fast,
             KeptFilter* kept = nullptr);
 
