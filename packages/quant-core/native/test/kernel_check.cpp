@@ -307,8 +307,8 @@ void checkElementwise(const std::string& level) {
   }
 }
 
-void checkConv(const std::string& level, int32_t dtype, bool fast) {
-  const ConvGeometry g = {2, 9, 11, 7, 13, 3, 3, 2, 2, 1, 1, kActNone, true};
+void checkConv(const std::string& level, int32_t dtype, bool fast, int64_t channels, int64_t outs) {
+  const ConvGeometry g = {2, 9, 11, channels, outs, 3, 3, 2, 2, 1, 1, kActNone, true};
   const int64_t depth = g.inChannels * 9;
   const Matrix m = randomMatrix(dtype, g.outChannels, depth);
   const std::vector<float> x = randoms(g.batch * g.height * g.width * g.inChannels), bias = randoms(g.outChannels);
@@ -333,7 +333,7 @@ void checkConv(const std::string& level, int32_t dtype, bool fast) {
           wanted[at] = sum;
           limit[at] = size * (fast ? 1.0 / 120 : 4e-6);
         }
-  expectClose(level + " conv2d type " + std::to_string(dtype) + (fast ? " fast" : " exact"), got, wanted, limit);
+  expectClose(level + " conv2d type " + std::to_string(dtype) + " channels " + std::to_string(channels) + (fast ? " fast" : " exact"), got, wanted, limit);
 }
 
 void checkCausalConv(const std::string& level, int32_t dtype, bool fast, int64_t rows, int64_t channels) {
@@ -454,7 +454,11 @@ int main(int argc, char** argv) {
         for (int64_t window : {(int64_t)65, INT64_MAX}) checkAttention(level->name, shape, 61, 17, true, window);
       checkElementwise(level->name);
       for (int32_t dtype : {F32, F16, BF16})
-        for (bool fast : {false, true}) checkConv(level->name, dtype, fast);
+        for (bool fast : {false, true})
+          for (int64_t channels : {1, 7}) checkConv(level->name, dtype, fast, channels, 13);
+      for (int32_t dtype : {Q8_0, Q4_1})
+        for (bool fast : {false, true})
+          for (int64_t channels : {32, 160}) checkConv(level->name, dtype, fast, channels, 61);
       for (int32_t dtype : {F32, F16, BF16, Q8_0})
         for (bool fast : {false, true})
           for (int64_t rows : {1, 5, 70})
