@@ -1,4 +1,4 @@
-import { monitorEventLoopDelay } from "node:perf_hooks";
+import { monitorEventLoopDelay, type IntervalHistogram } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { BenchTypes, ClockMetrics, Message, Outcome } from "./measurement.js";
 
@@ -21,18 +21,16 @@ export function answerJob<T extends BenchTypes>(
 }
 
 const DELAY_RESOLUTION_MS = 1;
-const DELAY_TICK_MS = 5 * DELAY_RESOLUTION_MS;
 
 /** Runs the work that is measured under the process's clocks and counters. */
 export async function underClocks<R>(work: () => Promise<R>): Promise<{ result: R; metrics: ClockMetrics }> {
   const delay = monitorEventLoopDelay({ resolution: DELAY_RESOLUTION_MS });
   delay.enable();
-  // The monitor counts from one of its own ticks to the next: it needs one before the work and one after it.
-  await sleep(DELAY_TICK_MS);
+  await nextTick(delay);
   const before = process.resourceUsage();
   const result = await work();
   const after = process.resourceUsage();
-  await sleep(DELAY_TICK_MS);
+  await nextTick(delay);
   delay.disable();
   return {
     result,
@@ -45,6 +43,12 @@ export async function underClocks<R>(work: () => Promise<R>): Promise<{ result: 
       major_faults: after.majorPageFault,
     },
   };
+}
+
+/** The monitor counts from one of its own ticks to the next: it needs one before the work and one after it. */
+async function nextTick(delay: IntervalHistogram): Promise<void> {
+  const seen = delay.count;
+  while (delay.count === seen) await sleep(DELAY_RESOLUTION_MS);
 }
 
 /** Milliseconds that work takes. */
