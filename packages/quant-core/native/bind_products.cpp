@@ -198,7 +198,7 @@ napi_value conv2dCall(napi_env env, napi_callback_info info) {
   if (call.failed) return nullptr;
   {
     FlushDenormals flush;
-    conv2d(x, g, weight, bias, out, fast, &weightHandle(call, call.args[2])->filter);
+    conv2d(x, g, weight, bias, out, fast, weightHandle(call, call.args[2])->filter);
   }
   checkFault(call, weight);
   return nullptr;

@@ -74,20 +74,17 @@ void roundChannels(const float* x, int64_t channels, float* space, int8_t* codes
   isa().int8->round(x, padded, codes, d, starts);
 }
 
-// kept may be null; the filter is then in memory of kScratchLayer.
-Int8Filter int8Filter(const WeightMatrix& weight, int64_t taps, KeptFilter* kept) {
+// The one that was kept, or a new one, which is kept from here on.
+Int8Filter int8Filter(const WeightMatrix& weight, int64_t taps, KeptFilter& kept) {
   const int64_t channels = weight.in / taps;
-  Int8Filter filter = {wholeVectors(channels), taps, weight.out, kept ? kept->memory.get() : nullptr};
-  if (filter.memory && kept->level == isa().int8 && kept->taps == taps) return filter;
+  Int8Filter filter = {wholeVectors(channels), taps, weight.out, kept.memory.get()};
+  if (filter.memory && kept.level == isa().int8 && kept.taps == taps) return filter;
   const int64_t bytes = filter.panels() * taps * filter.panelBytes();
-  if (kept) {
-    filter.memory = static_cast<uint8_t*>(aligned_alloc(64, (size_t)((bytes + 63) / 64 * 64)));
-    if (!filter.memory) throw std::bad_alloc();
-    *kept = {};
-    kept->memory.reset(filter.memory);
-  } else {
-    filter.memory = static_cast<uint8_t*>(scratch(kScratchLayer, bytes));
-  }
+  filter.memory = static_cast<uint8_t*>(aligned_alloc(64, (size_t)((bytes + 63) / 64 * 64)));
+  if (!filter.memory) throw std::bad_alloc();
+  kept.memory.reset(filter.memory);
+  kept.level = isa().int8;
+  kept.taps = taps;
   const int64_t k = filter.channels, groups = panelGroups(k);
   parallelFor(filter.panels(), (double)(weight.out * weight.in), [&](int64_t index) {
     const int64_t outs = filter.outsOf(index);
@@ -105,10 +102,6 @@ Int8Filter int8Filter(const WeightMatrix& weight, int64_t taps, KeptFilter* kept
     for (int64_t tap = 0; tap < taps; tap++)
       isa().int8->pack(codes + tap * outs * k, scales + tap * outs * groups, filter.panel(index, tap));
   });
-  if (kept) {
-    kept->level = isa().int8;
-    kept->taps = taps;
-  }
   return filter;
 }
 
@@ -147,7 +140,7 @@ void placeTaps(const ConvGeometry& g, const Int8Rows& rows) {
 }
 
 // Each pixel is rounded once and its codes are read in place under every tap; no patch is gathered.
-void int8Conv2d(const float* x, const ConvGeometry& g, const WeightMatrix& weight, const float* bias, float* out, KeptFilter* kept) {
+void int8Conv2d(const float* x, const ConvGeometry& g, const WeightMatrix& weight, const float* bias, float* out, KeptFilter& kept) {
   constexpr int64_t kOutputs = 100;  // about so many of a task: their sums and a tap's panel fit the first-level cache
   const int64_t outH = g.outHeight(), outW = g.outWidth(), outs = g.outChannels, taps = g.kernelH * g.kernelW;
   const Int8Filter filter = int8Filter(weight, taps, kept);
@@ -213,7 +206,7 @@ void fewInputsConv2d(const float* x, const ConvGeometry& g, const WeightMatrix& 
 }  // namespace
 
 void conv2d(const float* x, const ConvGeometry& g, const WeightMatrix& weight, const float* bias, float* out, bool fast,
-            KeptFilter* kept) {
+            KeptFilter& kept) {
   const int64_t outH = g.outHeight(), outW = g.outWidth(), channels = g.inChannels, taps = g.kernelH * g.kernelW;
   const int64_t depth = channels * taps, positions = g.batch * outH * outW, lanes = isa().lanes;
   if (positions <= 0) return;

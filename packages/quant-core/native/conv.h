@@ -27,8 +27,8 @@ struct KeptFilter {
   int64_t taps = 0;
 };
 
-// x [batch, height, width, inChannels]; weight [outChannels, inChannels * kernelH * kernelW]; bias and kept may be null
+// x [batch, height, width, inChannels]; weight [outChannels, inChannels * kernelH * kernelW]; bias may be null
 void conv2d(const float* x, const ConvGeometry& g, const WeightMatrix& weight, const float* bias, float* out, bool fast,
-            KeptFilter* kept = nullptr);
+            KeptFilter& kept);
 
 }  // namespace voxquant

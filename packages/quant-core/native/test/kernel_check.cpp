@@ -313,7 +313,8 @@ void checkConv(const std::string& level, int32_t dtype, bool fast, int64_t chann
   const Matrix m = randomMatrix(dtype, g.outChannels, depth);
   const std::vector<float> x = randoms(g.batch * g.height * g.width * g.inChannels), bias = randoms(g.outChannels);
   std::vector<float> got((size_t)(g.batch * g.outHeight() * g.outWidth() * g.outChannels));
-  conv2d(x.data(), g, m.weight, bias.data(), got.data(), fast);
+  KeptFilter filter;
+  conv2d(x.data(), g, m.weight, bias.data(), got.data(), fast, filter);
   std::vector<double> wanted(got.size()), limit(got.size());
   size_t at = 0;
   for (int64_t n = 0; n < g.batch; n++)
