@@ -53,11 +53,10 @@ struct Int8Filter {
   uint8_t* memory;
 
   int64_t panels() const { return (outs + kPanelOuts - 1) / kPanelOuts; }
-  int64_t panelBytes() const { return kPanelOuts * (channels + panelGroups(channels) * 4); }
+  int64_t panelBytes() const { return isa().int8->panelBytes(channels); }
   int outsOf(int64_t index) const { return (int)std::min<int64_t>(kPanelOuts, outs - index * kPanelOuts); }
   Int8Panel panel(int64_t index, int64_t tap) const {
-    uint8_t* const at = memory + (index * taps + tap) * panelBytes();
-    return {channels, outsOf(index), at, reinterpret_cast<float*>(at + kPanelOuts * channels)};
+    return isa().int8->panelIn(memory + (index * taps + tap) * panelBytes(), channels, outsOf(index));
   }
 };
 
