@@ -78,16 +78,14 @@ export async function generateGreedy(
         total += count;
         return { cache: caches[i]!, start, count, position };
       });
-      const embeds = runtime.run(() =>
-        concat2d(
-          group.map((i, at) => {
-            const { embeds: all } = sequences[i]!;
-            const { count, position } = rows[at]!;
-            return position === 0 ? all : slice2d(all, [position, 0], [count, all.shape[1]]);
-          }),
-          0,
-        ),
-      );
+      const embeds = runtime.run(() => {
+        const parts = group.map((i, at) => {
+          const { embeds: all } = sequences[i]!;
+          const { count, position } = rows[at]!;
+          return position === 0 ? all.clone() : slice2d(all, [position, 0], [count, all.shape[1]]);
+        });
+        return parts.length === 1 ? parts[0]! : concat2d(parts, 0);
+      });
       for (const i of group) sequences[i]!.embeds.dispose();
       const last = await decoder.prefill(embeds, rows, pause, trace);
       group.forEach((i, at) => {

@@ -11,6 +11,7 @@ void register_quantize(napi_env env, napi_value exports);
 NAPI_MODULE_INIT() {
   voxquant::retainPool();
   napi_add_env_cleanup_hook(env, [](void*) { voxquant::releasePool(); }, nullptr);
+  voxquant::registerErrors(env, exports);
   voxquant::registerProducts(env, exports);
   voxquant::registerLayers(env, exports);
   voxquant::registerCodec(env, exports);

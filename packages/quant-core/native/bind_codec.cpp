@@ -94,10 +94,10 @@ napi_value addScaledCall(napi_env env, napi_callback_info info) {
 }  // namespace
 
 void registerCodec(napi_env env, napi_value exports) {
-  exportFunction(env, exports, "causalConv1d", causalConv1dCall);
-  exportFunction(env, exports, "depthwiseCausalConv1d", depthwiseCausalConv1dCall);
-  exportFunction(env, exports, "snake", snakeCall);
-  exportFunction(env, exports, "addScaled", addScaledCall);
+  exportFunction<causalConv1dCall>(env, exports, "causalConv1d");
+  exportFunction<depthwiseCausalConv1dCall>(env, exports, "depthwiseCausalConv1d");
+  exportFunction<snakeCall>(env, exports, "snake");
+  exportFunction<addScaledCall>(env, exports, "addScaled");
 }
 
 }  // namespace voxquant

@@ -190,10 +190,10 @@ napi_value decoderLayersCall(napi_env env, napi_callback_info info) {
 }  // namespace
 
 void registerDecoder(napi_env env, napi_value exports) {
-  exportFunction(env, exports, "decoderLayer", decoderLayerCall);
-  exportFunction(env, exports, "decoderKeys", decoderKeysCall);
-  exportFunction(env, exports, "decoderStack", decoderStackCall);
-  exportFunction(env, exports, "decoderLayers", decoderLayersCall);
+  exportFunction<decoderLayerCall>(env, exports, "decoderLayer");
+  exportFunction<decoderKeysCall>(env, exports, "decoderKeys");
+  exportFunction<decoderStackCall>(env, exports, "decoderStack");
+  exportFunction<decoderLayersCall>(env, exports, "decoderLayers");
 }
 
 }  // namespace voxquant

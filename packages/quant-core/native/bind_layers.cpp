@@ -195,16 +195,16 @@ int64_t readSegments(Call& call, size_t keys, size_t values, size_t segments, in
 }
 
 void registerLayers(napi_env env, napi_value exports) {
-  exportFunction(env, exports, "add", addCall);
-  exportFunction(env, exports, "siluMul", siluMulCall);
-  exportFunction(env, exports, "gelu", geluCall);
-  exportFunction(env, exports, "rmsNorm", rmsNormCall);
-  exportFunction(env, exports, "layerNorm", layerNormCall);
-  exportFunction(env, exports, "headNormRope", headNormRopeCall);
-  exportFunction(env, exports, "cachedAttention", cachedAttentionCall);
-  exportFunction(env, exports, "int8CacheBytes", int8CacheBytesCall);
-  exportFunction(env, exports, "dropInt8Cached", dropInt8CachedCall);
-  exportFunction(env, exports, "blockAttention", blockAttentionCall);
+  exportFunction<addCall>(env, exports, "add");
+  exportFunction<siluMulCall>(env, exports, "siluMul");
+  exportFunction<geluCall>(env, exports, "gelu");
+  exportFunction<rmsNormCall>(env, exports, "rmsNorm");
+  exportFunction<layerNormCall>(env, exports, "layerNorm");
+  exportFunction<headNormRopeCall>(env, exports, "headNormRope");
+  exportFunction<cachedAttentionCall>(env, exports, "cachedAttention");
+  exportFunction<int8CacheBytesCall>(env, exports, "int8CacheBytes");
+  exportFunction<dropInt8CachedCall>(env, exports, "dropInt8Cached");
+  exportFunction<blockAttentionCall>(env, exports, "blockAttention");
 }
 
 }  // namespace voxquant

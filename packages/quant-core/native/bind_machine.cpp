@@ -76,13 +76,13 @@ napi_value setThreadsCall(napi_env env, napi_callback_info info) {
 }  // namespace
 
 void registerMachine(napi_env env, napi_value exports) {
-  exportFunction(env, exports, "isa", isaCall);
-  exportFunction(env, exports, "isaLevels", isaLevelsCall);
-  exportFunction(env, exports, "setIsa", setIsaCall);
-  exportFunction(env, exports, "checkIsa", checkIsaCall);
-  exportFunction(env, exports, "threads", threadsCall);
-  exportFunction(env, exports, "setThreads", setThreadsCall);
-  exportFunction(env, exports, "streamRead", streamReadCall);
+  exportFunction<isaCall>(env, exports, "isa");
+  exportFunction<isaLevelsCall>(env, exports, "isaLevels");
+  exportFunction<setIsaCall>(env, exports, "setIsa");
+  exportFunction<checkIsaCall>(env, exports, "checkIsa");
+  exportFunction<threadsCall>(env, exports, "threads");
+  exportFunction<setThreadsCall>(env, exports, "setThreads");
+  exportFunction<streamReadCall>(env, exports, "streamRead");
 }
 
 }  // namespace voxquant

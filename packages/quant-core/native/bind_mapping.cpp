@@ -84,9 +84,9 @@ napi_value mappingFaultCall(napi_env env, napi_callback_info info) {
 }  // namespace
 
 void registerMapping(napi_env env, napi_value exports) {
-  exportFunction(env, exports, "mapFile", mapFileCall);
-  exportFunction(env, exports, "unmapFile", unmapFileCall);
-  exportFunction(env, exports, "mappingFault", mappingFaultCall);
+  exportFunction<mapFileCall>(env, exports, "mapFile");
+  exportFunction<unmapFileCall>(env, exports, "unmapFile");
+  exportFunction<mappingFaultCall>(env, exports, "mappingFault");
 }
 
 }  // namespace voxquant

@@ -95,8 +95,8 @@ napi_value freeMemoryCall(napi_env env, napi_callback_info info) {
 }  // namespace
 
 void registerMemory(napi_env env, napi_value exports) {
-  exportFunction(env, exports, "allocateMemory", allocateMemoryCall);
-  exportFunction(env, exports, "freeMemory", freeMemoryCall);
+  exportFunction<allocateMemoryCall>(env, exports, "allocateMemory");
+  exportFunction<freeMemoryCall>(env, exports, "freeMemory");
 }
 
 }  // namespace voxquant

@@ -207,12 +207,12 @@ napi_value conv2dCall(napi_env env, napi_callback_info info) {
 }  // namespace
 
 void registerProducts(napi_env env, napi_value exports) {
-  exportFunction(env, exports, "prepareWeight", prepareWeight);
-  exportFunction(env, exports, "releaseWeight", releaseWeight);
-  exportFunction(env, exports, "linear", linearCall);
-  exportFunction(env, exports, "linearArgmax", linearArgmaxCall);
-  exportFunction(env, exports, "embedding", embeddingCall);
-  exportFunction(env, exports, "conv2d", conv2dCall);
+  exportFunction<prepareWeight>(env, exports, "prepareWeight");
+  exportFunction<releaseWeight>(env, exports, "releaseWeight");
+  exportFunction<linearCall>(env, exports, "linear");
+  exportFunction<linearArgmaxCall>(env, exports, "linearArgmax");
+  exportFunction<embeddingCall>(env, exports, "embedding");
+  exportFunction<conv2dCall>(env, exports, "conv2d");
 }
 
 }  // namespace voxquant

@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "napi_values.h"
 #include "quantize.h"
 
 namespace voxquant {
@@ -219,16 +220,10 @@ napi_value dequantize_rows(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-void define(napi_env env, napi_value exports, const char* name, napi_callback callback) {
-  napi_value function;
-  napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, nullptr, &function);
-  napi_set_named_property(env, exports, name, function);
-}
-
 }  // namespace
 }  // namespace voxquant
 
 void register_quantize(napi_env env, napi_value exports) {
-  voxquant::define(env, exports, "quantizeRows", voxquant::quantize_rows);
-  voxquant::define(env, exports, "dequantizeRows", voxquant::dequantize_rows);
+  voxquant::exportFunction<voxquant::quantize_rows>(env, exports, "quantizeRows");
+  voxquant::exportFunction<voxquant::dequantize_rows>(env, exports, "dequantizeRows");
 }

@@ -79,11 +79,10 @@ Int8Filter int8Filter(const WeightMatrix& weight, int64_t taps, KeptFilter& kept
   Int8Filter filter = {wholeVectors(channels), taps, weight.out, kept.memory.get()};
   if (filter.memory && kept.level == isa().int8 && kept.taps == taps) return filter;
   const int64_t bytes = filter.panels() * taps * filter.panelBytes();
-  filter.memory = static_cast<uint8_t*>(aligned_alloc(64, (size_t)((bytes + 63) / 64 * 64)));
-  if (!filter.memory) throw std::bad_alloc();
-  kept.memory.reset(filter.memory);
-  kept.level = isa().int8;
-  kept.taps = taps;
+  kept.level = nullptr;  // until the memory is filled
+  kept.memory.reset(static_cast<uint8_t*>(aligned_alloc(64, (size_t)((bytes + 63) / 64 * 64))));
+  if (!kept.memory) throw std::bad_alloc();
+  filter.memory = kept.memory.get();
   const int64_t k = filter.channels, groups = panelGroups(k);
   parallelFor(filter.panels(), (double)(weight.out * weight.in), [&](int64_t index) {
     const int64_t outs = filter.outsOf(index);
@@ -101,6 +100,8 @@ Int8Filter int8Filter(const WeightMatrix& weight, int64_t taps, KeptFilter& kept
     for (int64_t tap = 0; tap < taps; tap++)
       isa().int8->pack(codes + tap * outs * k, scales + tap * outs * groups, filter.panel(index, tap));
   });
+  kept.level = isa().int8;
+  kept.taps = taps;
   return filter;
 }
 

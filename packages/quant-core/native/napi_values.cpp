@@ -1,6 +1,37 @@
 #include "napi_values.h"
 
+#include <exception>
+#include <memory>
+#include <new>
+
 namespace voxquant {
+namespace {
+
+// setMemoryError(constructor): of the errors that are thrown where memory or threads are missing
+napi_value setMemoryErrorCall(napi_env env, napi_callback_info info) {
+  Call call(env, info, "setMemoryError");
+  std::unique_ptr<napi_ref> constructor(new napi_ref);
+  if (napi_create_reference(env, call.args[0], 1, constructor.get()) != napi_ok) {
+    call.fail("this is not a constructor");
+    return nullptr;
+  }
+  const auto release = [](napi_env, void* data, void*) { delete static_cast<napi_ref*>(data); };
+  if (napi_set_instance_data(env, constructor.get(), release, nullptr) == napi_ok) constructor.release();
+  return nullptr;
+}
+
+void throwMemoryError(napi_env env, const char* message) {
+  void* constructor = nullptr;
+  napi_value type = nullptr, error = nullptr, text = makeString(env, message);
+  if (napi_get_instance_data(env, &constructor) == napi_ok && constructor &&
+      napi_get_reference_value(env, *static_cast<napi_ref*>(constructor), &type) == napi_ok &&
+      napi_new_instance(env, type, 1, &text, &error) == napi_ok)
+    napi_throw(env, error);
+  else
+    napi_throw_error(env, nullptr, message);
+}
+
+}  // namespace
 
 Call::Call(napi_env env, napi_callback_info info, const char* name) : env(env), name(name) {
   napi_get_cb_info(env, info, &count, args, nullptr, nullptr);
@@ -94,10 +125,22 @@ napi_value makeString(napi_env env, const char* text) {
   return value;
 }
 
-void exportFunction(napi_env env, napi_value exports, const char* name, napi_callback callback) {
+void rethrowInJavaScript(napi_env env) {
+  try {
+    throw;
+  } catch (const std::bad_alloc&) {
+    throwMemoryError(env, "the system has no memory for what this step works on; use shorter inputs or fewer at a time");
+  } catch (const std::exception& error) {
+    throwMemoryError(env, (std::string("the system refuses what this step needs: ") + error.what()).c_str());
+  }
+}
+
+void exportCallback(napi_env env, napi_value exports, const char* name, napi_callback callback) {
   napi_value function = nullptr;
   napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, nullptr, &function);
   napi_set_named_property(env, exports, name, function);
 }
+
+void registerErrors(napi_env env, napi_value exports) { exportFunction<setMemoryErrorCall>(env, exports, "setMemoryError"); }
 
 }  // namespace voxquant

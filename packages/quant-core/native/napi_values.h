@@ -41,7 +41,25 @@ struct Call {
 };
 
 napi_value makeString(napi_env env, const char* text);
-void exportFunction(napi_env env, napi_value exports, const char* name, napi_callback callback);
+
+void exportCallback(napi_env env, napi_value exports, const char* name, napi_callback callback);
+
+// Leaves the C++ exception that is being handled as one of JavaScript: nothing may go through Node's frames.
+void rethrowInJavaScript(napi_env env);
+
+template <napi_callback callback>
+void exportFunction(napi_env env, napi_value exports, const char* name) {
+  exportCallback(env, exports, name, [](napi_env env, napi_callback_info info) -> napi_value {
+    try {
+      return callback(env, info);
+    } catch (...) {
+      rethrowInJavaScript(env);
+      return nullptr;
+    }
+  });
+}
+
+void registerErrors(napi_env env, napi_value exports);
 
 void registerProducts(napi_env env, napi_value exports);
 void registerLayers(napi_env env, napi_value exports);

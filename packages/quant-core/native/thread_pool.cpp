@@ -8,12 +8,15 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <exception>
 #include <memory>
 #include <mutex>
 #include <new>
 #include <set>
 #include <string>
+#include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #if defined(__linux__)
@@ -40,7 +43,11 @@ inline void pause() {
 class Pool {
  public:
   explicit Pool(int workers) : runs_(new Run[workers + 1]), threads_(workers + 1) {
-    for (int i = 0; i < workers; i++) workers_.emplace_back([this, i] { work(i + 1); });
+    try {
+      for (int i = 0; i < workers; i++) workers_.emplace_back([this, i] { work(i + 1); });
+    } catch (const std::system_error&) {
+      // The system grants no more threads: those that there are take the others' runs of tasks.
+    }
   }
 
   ~Pool() {
@@ -73,6 +80,7 @@ class Pool {
       if (spins < 20000) pause();
       else std::this_thread::yield();
     }
+    if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
   }
 
  private:
@@ -83,9 +91,15 @@ class Pool {
   };
 
   void takeTasks(int self) {
-    for (int i = 0; i < threads_; i++) {
-      Run& run = runs_[(self + i) % threads_];
-      for (int64_t task; (task = run.next.fetch_add(1, std::memory_order_relaxed)) < run.end;) function_(context_, task);
+    try {
+      for (int i = 0; i < threads_; i++) {
+        Run& run = runs_[(self + i) % threads_];
+        for (int64_t task; (task = run.next.fetch_add(1, std::memory_order_relaxed)) < run.end;) function_(context_, task);
+      }
+    } catch (...) {
+      std::lock_guard<std::mutex> lock(errorMutex_);
+      if (!error_) error_ = std::current_exception();
+      for (int i = 0; i < threads_; i++) runs_[i].next.store(runs_[i].end);  // no more tasks begin
     }
   }
 
@@ -136,6 +150,8 @@ class Pool {
   std::atomic<int> parkedCount_{0};
   std::mutex parkMutex_;
   std::condition_variable parked_;
+  std::mutex errorMutex_;
+  std::exception_ptr error_;  // the first that a task of the region threw
 };
 
 std::mutex gMutex;  // held by the caller whose region runs

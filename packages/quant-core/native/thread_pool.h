@@ -14,6 +14,7 @@ void retainPool();             // once per JavaScript environment
 void releasePool();            // joins the workers after the last environment
 
 using TaskFunction = void (*)(void* context, int64_t task);
+// The first exception of a task is thrown when all threads are done; tasks that have not begun by then do not.
 void runTasks(int64_t tasks, TaskFunction function, void* context);
 
 // cost: rough single-thread time in nanoseconds; small regions run on the calling thread.

@@ -11,7 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <atomic>
 #include <memory>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -412,11 +414,37 @@ void checkVectors(const std::string& level, const char* path) {
 
 }  // namespace
 
+// An exception of one task reaches the caller, whichever thread met it, and the pool goes on.
+void checkErrors() {
+  const auto throwAt = [](int64_t thrown) {
+    parallelFor(64, 1e9, [&](int64_t task) {
+      if (task == thrown) throw std::bad_alloc();
+    });
+  };
+  for (int64_t task : {0, 40, 63}) {
+    checks++;
+    try {
+      throwAt(task);
+      printf("FAILED an exception of task %d was lost\n", (int)task);
+      failures++;
+    } catch (const std::bad_alloc&) {
+    }
+  }
+  std::atomic<int64_t> done{0};
+  parallelFor(64, 1e9, [&](int64_t) { done++; });
+  checks++;
+  if (done != 64) {
+    printf("FAILED %d of 64 tasks after an exception\n", (int)done);
+    failures++;
+  }
+}
+
 int main(int argc, char** argv) {
   static const int32_t kTypes[] = {F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS, TQ1_0, TQ2_0, MXFP4};
   const bool namesOnly = argc > 1 && strcmp(argv[1], "--levels") == 0;
   setThreads(2);
   retainPool();
+  checkErrors();
   for (int i = 0; i < isaCount(); i++) {
     const Isa* level = isaAt(i);
     setIsa(level->name);

@@ -1,3 +1,4 @@
+import { BackendError } from "../errors.js";
 import { HostBackend } from "./host-device.js";
 
 function backendWithFreed() {
@@ -49,4 +50,21 @@ test("a large buffer that no stage uses any more goes back by itself", () => {
   backend.disposeData(backend.allocate([LARGE]).tensor.dataId);
   for (let i = 0; i < 200; i++) backend.disposeData(backend.allocate([100]).tensor.dataId);
   expect(freed).toEqual([4 * LARGE]);
+});
+
+test("free buffers make room for a tensor before it is refused", () => {
+  let room = 2;
+  const backend = new HostBackend({
+    allocate: (bytes) => {
+      if (room === 0) throw new RangeError("Array buffer allocation failed");
+      room--;
+      return new ArrayBuffer(bytes);
+    },
+    free: () => room++,
+  });
+  backend.allocate([LARGE]);
+  backend.disposeData(backend.allocate([LARGE]).tensor.dataId);
+  expect(backend.allocate([3 * LARGE]).data).toHaveLength(3 * LARGE);
+  expect(() => backend.allocate([5 * LARGE])).toThrow(BackendError);
+  expect(() => backend.allocate([5 * LARGE])).toThrow(/no memory for a tensor of 60000000 bytes/);
 });

@@ -10,6 +10,7 @@ import {
   type TensorInfo,
 } from "@tensorflow/tfjs-core";
 import { MathBackendCPU } from "@tensorflow/tfjs-backend-cpu";
+import { BackendError } from "../errors.js";
 import type { Device } from "../ops/kernels.js";
 
 /** Memory of large arrays that does not wait for the garbage collector. */
@@ -39,7 +40,10 @@ export class HostBackend extends MathBackendCPU {
     (this as unknown as { firstUse: boolean }).firstUse = false;
   }
 
-  /** A float32 tensor with uninitialised content. */
+  /**
+   * A float32 tensor with uninitialised content.
+   * @throws BackendError if there is no memory for it
+   */
   allocate(shape: number[]): { tensor: TensorInfo; data: Float32Array } {
     const size = shape.reduce((product, dim) => product * dim, 1);
     const data = this.#pool.take(size);
@@ -105,9 +109,27 @@ class BufferPool {
       this.#free.splice(at, 1);
       return new Float32Array(found, 0, length);
     }
-    const buffer = (bytes < LARGE_BYTES ? null : this.#memory?.allocate(bytes)) ?? new ArrayBuffer(bytes);
+    const buffer = this.#create(bytes);
     this.#owned.add(buffer);
     return new Float32Array(buffer);
+  }
+
+  #create(bytes: number): ArrayBuffer {
+    const create = () =>
+      (bytes < LARGE_BYTES ? null : this.#memory?.allocate(bytes)) ?? new ArrayBuffer(bytes);
+    try {
+      return create();
+    } catch {
+      this.release(() => true);
+    }
+    try {
+      return create();
+    } catch (cause) {
+      throw new BackendError(
+        `the system has no memory for a tensor of ${bytes} bytes; use shorter inputs or fewer at a time`,
+        { cause },
+      );
+    }
   }
 
   owns(array: Float32Array): boolean {

@@ -1,3 +1,4 @@
+import { BackendError } from "../../errors.js";
 import { isNode, nodeBuiltin } from "../../platform.js";
 
 declare const brand: unique symbol;
@@ -37,6 +38,9 @@ export type LayerArguments = [
 
 /** What the C++ addon exports (native/bind_*.cpp). Arrays are used in place; sizes are checked, a wrong call throws. */
 export interface NativeAddon {
+  /** What is thrown where the system refuses memory that a function works in. */
+  setMemoryError(constructor: new (message: string) => Error): void;
+
   /** Instruction set in use, of `isaLevels()` (lowest first). */
   isa(): string;
   isaLevels(): string[];
@@ -263,6 +267,7 @@ function findAddon(): NativeAddon | null {
     if (!existsSync(path)) continue;
     try {
       const addon = require(path) as NativeAddon;
+      addon.setMemoryError(BackendError);
       chooseIsa(addon);
       return addon;
     } catch (error) {
