@@ -57,7 +57,7 @@ bool checkFault(Call& call, const WeightMatrix& weight) {
   if (!anyFault()) return true;
   const char* path = faultedPath(weight.data);
   if (!path) return true;
-  napi_throw_error(call.env, "ERR_FILE_CUT", (std::string(path) + ": the file was cut while in use; the model must be loaded again").c_str());
+  throwBackendError(call.env, std::string(path) + ": the file was cut while in use; the model must be loaded again");
   return false;
 }
 

@@ -63,14 +63,14 @@ struct Int8Filter {
 int64_t wholeVectors(int64_t channels) { return (channels + 31) / 32 * 32; }
 
 // x [channels] to codes of wholeVectors(channels); space: as many floats.
-void roundChannels(const float* x, int64_t channels, float* space, int8_t* codes, float* d, int32_t* starts) {
+void roundChannels(RoundToInt8 round, const float* x, int64_t channels, float* space, int8_t* codes, float* d, int32_t* starts) {
   const int64_t padded = wholeVectors(channels);
   if (padded != channels) {
     memcpy(space, x, (size_t)channels * 4);
     memset(space + channels, 0, (size_t)(padded - channels) * 4);
     x = space;
   }
-  isa().int8->round(x, padded, codes, d, starts);
+  round(x, padded, codes, d, starts);
 }
 
 // The one that was kept, or a new one, which is kept from here on.
@@ -94,7 +94,7 @@ Int8Filter int8Filter(const WeightMatrix& weight, int64_t taps, KeptFilter& kept
       filterRows(weight, index * kPanelOuts + o, 1, taps, row, space);
       for (int64_t tap = 0; tap < taps; tap++) {
         const int64_t at = tap * outs + o;
-        roundChannels(row + tap * channels, channels, padded, codes + at * k, scales + at * groups, starts);
+        roundChannels(isa().int8->roundWeights, row + tap * channels, channels, padded, codes + at * k, scales + at * groups, starts);
       }
     }
     for (int64_t tap = 0; tap < taps; tap++)
@@ -121,7 +121,7 @@ void roundPixels(const float* x, const ConvGeometry& g, const Int8Rows& rows, fl
   const int64_t groups = panelGroups(to.k), zero = to.rows - 1;
   const float* from = x + (rows.image * g.height + rows.firstRow) * g.width * g.inChannels;
   for (int64_t i = 0; i < zero; i++)
-    roundChannels(from + i * g.inChannels, g.inChannels, space, to.codes + i * to.k, to.d + i * groups, to.starts + i * groups);
+    roundChannels(isa().int8->round, from + i * g.inChannels, g.inChannels, space, to.codes + i * to.k, to.d + i * groups, to.starts + i * groups);
   memset(to.codes + zero * to.k, 0, (size_t)to.k);
   memset(to.d + zero * groups, 0, (size_t)groups * 4);
   memset(to.starts + zero * groups, 0, (size_t)groups * 4);

@@ -181,24 +181,27 @@ struct GroupScale {
   float scale, inverse;
 };
 
-// Of values up to `largest`, which is above zero.
+template <int Steps>
+struct StepInverses {
+  float of[Steps];
+  constexpr StepInverses() : of() {
+    for (int step = 0; step < Steps; step++) of[step] = (float)Steps / (float)(Steps + step);
+  }
+};
+
+// Of values up to `largest`, which is above zero. With steps up to one of log2(Steps) bits behind the leading one; exact where
+// `largest` is 127 times such a scale, as the factor is less than a tenth of a rounding off.
 template <int Steps>
 inline GroupScale scaleOfLargest(float largest) {
-  return {largest / 127.0f, 127.0f / largest};
-}
-
-// Up to one of log2(Steps) bits behind the leading one. Exact where `largest` is 127 times such a scale: the factor is less than
-// a tenth of a rounding off.
-template <>
-inline GroupScale scaleOfLargest<8>(float largest) {
-  static const float kInverses[8] = {1.0f, 8.0f / 9, 8.0f / 10, 8.0f / 11, 8.0f / 12, 8.0f / 13, 8.0f / 14, 8.0f / 15};
+  if (Steps == 1) return {largest / 127.0f, 127.0f / largest};
+  static constexpr StepInverses<Steps> kInverses;
+  constexpr uint32_t kStep = (1u << 23) / Steps, kOne = 127u << 23;
   GroupScale result = {largest * (1.0f / 127.0f), 0.0f};
   if (!(largest < INFINITY)) return result;
-  constexpr uint32_t kBelow = (1u << 20) - 1, kOne = 127u << 23;
   uint32_t scale, inverse;
   memcpy(&scale, &result.scale, 4);
-  scale = (scale + kBelow) & ~kBelow;
-  memcpy(&inverse, &kInverses[scale >> 20 & 7], 4);
+  scale = (scale + kStep - 1) / kStep * kStep;
+  memcpy(&inverse, &kInverses.of[scale / kStep % Steps], 4);
   inverse -= (scale & 0xff800000) - kOne;
   memcpy(&result.scale, &scale, 4);
   memcpy(&result.inverse, &inverse, 4);
@@ -215,16 +218,18 @@ inline float roundGroup(const F* v, int count, int8_t* codes) {
   return scale.scale;
 }
 
-inline void roundActivations(const float* x, int count, int8_t* codes, float* d, int32_t* start) {
+template <int Steps>
+inline void roundPart(const float* x, int count, int8_t* codes, float* d, int32_t* start) {
   F v[kPanelGroup / W];
   for (int i = 0; i < count / W; i++) v[i] = load(x + i * W);
-  *d = roundGroup<kScaleSteps>(v, count, codes);
+  *d = roundGroup<Steps>(v, count, codes);
   *start = startFor(codes, count);
 }
 
+template <int Steps>
 void roundRow(const float* x, int64_t k, int8_t* codes, float* d, int32_t* starts) {
-  for (; k >= kPanelGroup; k -= kPanelGroup, x += kPanelGroup, codes += kPanelGroup) roundActivations(x, kPanelGroup, codes, d++, starts++);
-  if (k > 0) roundActivations(x, (int)k, codes, d, starts);
+  for (; k >= kPanelGroup; k -= kPanelGroup, x += kPanelGroup, codes += kPanelGroup) roundPart<Steps>(x, kPanelGroup, codes, d++, starts++);
+  if (k > 0) roundPart<Steps>(x, (int)k, codes, d, starts);
 }
 
 template <int Group>

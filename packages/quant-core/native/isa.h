@@ -58,10 +58,13 @@ struct Int8Panel {
   float* scales;            // [scaleSteps, groups, kPanelOuts]: times 1 + step / scaleSteps
 };
 
+using RoundToInt8 = void (*)(const float* x, int64_t k, int8_t* codes, float* d, int32_t* starts);
+
 struct Int8Kernels {
   // A power of two. A product of two scales is then the multiple that the panel keeps for the bits of d times a power of two.
   int scaleSteps;
-  void (*round)(const float* x, int64_t k, int8_t* codes, float* d, int32_t* starts);
+  RoundToInt8 round;
+  RoundToInt8 roundWeights;  // the same with scales of all bits, for the floats of a filter
   // Rows [begin, end) of quantized weights to codes [rows, k] and scales [rows, groups]. space: coarsenSpace(k) bytes.
   void (*coarsen)(const WeightMatrix& w, int64_t begin, int64_t end, int8_t* codes, float* scales, void* space);
   // codes [outs, k], scales [outs, groups]

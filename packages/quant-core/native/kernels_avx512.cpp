@@ -79,11 +79,11 @@ typedef __m512i Quads;
 constexpr int kTileVectors = 3;
 constexpr bool kSumsInRegisters = true;
 // Of the two ports that multiply, dpbusd leaves none idle; powers of two are added elsewhere.
-constexpr int kScaleSteps = 8;
+constexpr int kScaleSteps = 16;
 inline F scaleOf(const float* scales, int64_t apart, float d) {
   uint32_t bits;
   memcpy(&bits, &d, 4);
-  const int64_t step = bits >> 20 & (kScaleSteps - 1);
+  const int64_t step = bits / ((1u << 23) / kScaleSteps) % kScaleSteps;
   return _mm512_scalef_ps(load(scales + step * apart), _mm512_getexp_ps(splat(d)));
 }
 inline I startOf(int32_t value) { return _mm512_set1_epi32(value); }
@@ -238,7 +238,7 @@ void packInt8(const int8_t* codes, const float* scales, const Int8Panel& panel) 
   });
 }
 
-const Int8Kernels kInt8 = {kScaleSteps, roundRow, coarsenRows, packInt8, multiplyPanel<QuadSums>, multiplyGathered<QuadSums>};
+const Int8Kernels kInt8 = {kScaleSteps, roundRow<kScaleSteps>, roundRow<1>, coarsenRows, packInt8, multiplyPanel<QuadSums>, multiplyGathered<QuadSums>};
 
 }  // namespace
 

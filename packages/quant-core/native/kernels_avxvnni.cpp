@@ -94,7 +94,7 @@ void coarsenRow(const WeightMatrix& w, int64_t row, int8_t* codes, float* coarse
   coarsenFloats(codes, scales, w.traits->shifted ? shifts : nullptr, w.traits->group, w.in, coarse);
 }
 
-const Int8Kernels kInt8 = {kScaleSteps, roundRow, coarsenEach<coarsenRow>, packInt8, multiplyPanel<QuadSums>, multiplyGathered<QuadSums>};
+const Int8Kernels kInt8 = {kScaleSteps, roundRow<kScaleSteps>, roundRow<1>, coarsenEach<coarsenRow>, packInt8, multiplyPanel<QuadSums>, multiplyGathered<QuadSums>};
 
 }  // namespace
 

@@ -7,9 +7,9 @@
 namespace voxquant {
 namespace {
 
-// setMemoryError(constructor): of the errors that are thrown where memory or threads are missing
-napi_value setMemoryErrorCall(napi_env env, napi_callback_info info) {
-  Call call(env, info, "setMemoryError");
+// setBackendError(constructor)
+napi_value setBackendErrorCall(napi_env env, napi_callback_info info) {
+  Call call(env, info, "setBackendError");
   std::unique_ptr<napi_ref> constructor(new napi_ref);
   if (napi_create_reference(env, call.args[0], 1, constructor.get()) != napi_ok) {
     call.fail("this is not a constructor");
@@ -20,18 +20,18 @@ napi_value setMemoryErrorCall(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-void throwMemoryError(napi_env env, const char* message) {
+}  // namespace
+
+void throwBackendError(napi_env env, const std::string& message) {
   void* constructor = nullptr;
-  napi_value type = nullptr, error = nullptr, text = makeString(env, message);
+  napi_value type = nullptr, error = nullptr, text = makeString(env, message.c_str());
   if (napi_get_instance_data(env, &constructor) == napi_ok && constructor &&
       napi_get_reference_value(env, *static_cast<napi_ref*>(constructor), &type) == napi_ok &&
       napi_new_instance(env, type, 1, &text, &error) == napi_ok)
     napi_throw(env, error);
   else
-    napi_throw_error(env, nullptr, message);
+    napi_throw_error(env, nullptr, message.c_str());
 }
-
-}  // namespace
 
 Call::Call(napi_env env, napi_callback_info info, const char* name) : env(env), name(name) {
   napi_get_cb_info(env, info, &count, args, nullptr, nullptr);
@@ -129,9 +129,9 @@ void rethrowInJavaScript(napi_env env) {
   try {
     throw;
   } catch (const std::bad_alloc&) {
-    throwMemoryError(env, "the system has no memory for what this step works on; use shorter inputs or fewer at a time");
+    throwBackendError(env, "the system has no memory for what this step works on; use shorter inputs or fewer at a time");
   } catch (const std::exception& error) {
-    throwMemoryError(env, (std::string("the system refuses what this step needs: ") + error.what()).c_str());
+    throwBackendError(env, std::string("the system refuses what this step needs: ") + error.what());
   }
 }
 
@@ -141,6 +141,6 @@ void exportCallback(napi_env env, napi_value exports, const char* name, napi_cal
   napi_set_named_property(env, exports, name, function);
 }
 
-void registerErrors(napi_env env, napi_value exports) { exportFunction<setMemoryErrorCall>(env, exports, "setMemoryError"); }
+void registerErrors(napi_env env, napi_value exports) { exportFunction<setBackendErrorCall>(env, exports, "setBackendError"); }
 
 }  // namespace voxquant

@@ -42,6 +42,9 @@ struct Call {
 
 napi_value makeString(napi_env env, const char* text);
 
+// Throws what setBackendError() was called with: the caller did nothing wrong, the machine does not allow it.
+void throwBackendError(napi_env env, const std::string& message);
+
 void exportCallback(napi_env env, napi_value exports, const char* name, napi_callback callback);
 
 // Leaves the C++ exception that is being handled as one of JavaScript: nothing may go through Node's frames.

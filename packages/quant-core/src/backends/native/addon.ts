@@ -38,8 +38,8 @@ export type LayerArguments = [
 
 /** What the C++ addon exports (native/bind_*.cpp). Arrays are used in place; sizes are checked, a wrong call throws. */
 export interface NativeAddon {
-  /** What is thrown where the system refuses memory that a function works in. */
-  setMemoryError(constructor: new (message: string) => Error): void;
+  /** What is thrown where a weight's file was cut, or the system refuses memory that a function works in. */
+  setBackendError(constructor: new (message: string) => Error): void;
 
   /** Instruction set in use, of `isaLevels()` (lowest first). */
   isa(): string;
@@ -267,7 +267,7 @@ function findAddon(): NativeAddon | null {
     if (!existsSync(path)) continue;
     try {
       const addon = require(path) as NativeAddon;
-      addon.setMemoryError(BackendError);
+      addon.setBackendError(BackendError);
       chooseIsa(addon);
       return addon;
     } catch (error) {

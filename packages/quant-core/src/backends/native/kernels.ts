@@ -1,4 +1,4 @@
-import { BackendError, FormatError, UnsupportedError } from "../../errors.js";
+import { FormatError, UnsupportedError } from "../../errors.js";
 import type {
   Activation,
   AttentionSegment,
@@ -76,20 +76,19 @@ export function releaseWeight(addon: NativeAddon, weight: NativeWeight): void {
 }
 
 /**
- * The kernels of the addon. A call throws BackendError when a weight's file was cut while mapped; results of that call
  * and of calls before it since the cut are not to be used.
  */
 export function createNativeKernels(addon: NativeAddon): Kernels<Float32Array, NativeWeight, NativeKvCache> {
   return {
     linear(x, rows, weights, biases, outs, precision) {
       const handles = weights.map((weight) => weight.handle);
-      guarded(() => addon.linear(x, rows, handles, biases, outs, precision === "fast"));
+      addon.linear(x, rows, handles, biases, outs, precision === "fast");
     },
     linearArgmax(x, rows, weight, out, precision) {
-      guarded(() => addon.linearArgmax(x, rows, weight.handle, out, precision === "fast"));
+      addon.linearArgmax(x, rows, weight.handle, out, precision === "fast");
     },
     embedding(ids, weight, out) {
-      guarded(() => addon.embedding(ids, weight.handle, out));
+      addon.embedding(ids, weight.handle, out);
     },
     rmsNorm(x, gamma, eps, dim, out) {
       addon.rmsNorm(x, null, gamma, eps, dim, null, out);
@@ -133,26 +132,24 @@ export function createNativeKernels(addon: NativeAddon): Kernels<Float32Array, N
         ACTIVATION_CODES[activation],
         layout === "nhwc" ? 1 : 0,
       );
-      guarded(() => addon.conv2d(x, numbers, weight.handle, bias, out, precision === "fast"));
+      addon.conv2d(x, numbers, weight.handle, bias, out, precision === "fast");
     },
     causalConv1d(x, geometry, weight, bias, history, residual, out, precision) {
       const { rows, inChannels, kernel, dilation } = geometry;
       const activation = ACTIVATION_CODES[geometry.activation];
-      guarded(() =>
-        addon.causalConv1d(
-          x,
-          rows,
-          inChannels,
-          kernel,
-          dilation,
-          activation,
-          weight.handle,
-          bias,
-          history,
-          residual,
-          out,
-          precision === "fast",
-        ),
+      addon.causalConv1d(
+        x,
+        rows,
+        inChannels,
+        kernel,
+        dilation,
+        activation,
+        weight.handle,
+        bias,
+        history,
+        residual,
+        out,
+        precision === "fast",
       );
     },
     depthwiseCausalConv1d(x, rows, channels, kernel, weight, bias, history, out) {
@@ -174,14 +171,14 @@ export function createFusedKernels(
   return {
     decoderLayer(x, normed, layer, nextNorm, positions, segments, index, sum, out) {
       const given = layerArguments(layer, nextNorm, positions, segments, index);
-      guarded(() => addon.decoderLayer(x, normed, ...given, sum, out));
+      addon.decoderLayer(x, normed, ...given, sum, out);
     },
     decoderKeys(normed, layer, positions, segments, index) {
       const given = layerArguments(layer, layer.mlpNorm, positions, segments, index);
-      guarded(() => addon.decoderKeys(normed, ...given));
+      addon.decoderKeys(normed, ...given);
     },
-    decoderStack: (...call) => guarded(() => decoderStack(addon, ...call)),
-    decoderLayers: (...call) => guarded(() => decoderLayers(addon, ...call)),
+    decoderStack: (...call) => decoderStack(addon, ...call),
+    decoderLayers: (...call) => decoderLayers(addon, ...call),
   };
 }
 
@@ -222,14 +219,4 @@ function cachesOf(segments: readonly AttentionSegment<NativeKvCache>[], layer: n
     values: segments.map(({ cache }) => cache.values[layer]!),
     numbers,
   };
-}
-
-function guarded(call: () => void): void {
-  try {
-    call();
-  } catch (error) {
-    const { code, message } = error as { code?: unknown; message?: unknown };
-    if (code === "ERR_FILE_CUT") throw new BackendError(String(message), { cause: error });
-    throw error;
-  }
 }
