@@ -55,10 +55,8 @@ if (context < prefillTokens) {
 }
 const METRICS = ["load_ms", "prefill_ms", "decode_ms_per_token", "peak_rss_bytes"];
 
-const limit = measureLimits(threads);
 console.log(
-  `${cpus()[0]?.model ?? "unknown CPU"}, ${threads} threads, Node ${process.version}, load ${loadavg()[0].toFixed(2)}, ` +
-    `read ${limit === null ? "n/a" : `${limit.readGBs} GB/s`}`,
+  `${cpus()[0]?.model ?? "unknown CPU"}, ${threads} threads, Node ${process.version}, load ${loadavg()[0].toFixed(2)}`,
 );
 console.log(
   `${flags.size}: prefill ${prefillTokens}, decode ${decodeTokens} tokens from ${context}; medians of ${runs} runs with ` +
@@ -79,7 +77,10 @@ async function compare(qtype) {
       results: [],
     },
   ];
+  const reads = []; // beside every round: on a shared machine the bandwidth is another one every few minutes
   for (let round = 0; round < runs; round++) {
+    const limit = measureLimits(threads);
+    if (limit !== null) reads.push(limit.readGBs);
     for (const contestant of round % 2 === 0 ? contestants : contestants.toReversed()) {
       contestant.results.push(contestant.run());
     }
@@ -97,14 +98,15 @@ async function compare(qtype) {
       `${name.padEnd(22)}${show(name, mine[name])}${show(name, other[name])}${ratio.padStart(8)}${best.padStart(8)}`,
     );
   }
+  const read = reads.length === 0 ? null : spreadOf(reads);
+  if (read !== null) console.log(`${"read_gb_per_s".padEnd(22)}${show("read", read)}`);
   const bytes = await decoderBytes(theirs);
   for (const [name, { decode_ms_per_token: ms }] of [
     ["voxquant", mine],
     ["llama.cpp", other],
   ]) {
     const rate = bytes / 1e6 / ms.median;
-    const share =
-      limit === null ? "" : `, ${((100 * rate) / limit.readGBs).toFixed(0)} % of the read bandwidth`;
+    const share = read === null ? "" : `, ${((100 * rate) / read.median).toFixed(0)} % of the read bandwidth`;
     console.log(`${name}: weights read at ${rate.toFixed(1)} GB/s while decoding${share}`);
   }
 }
