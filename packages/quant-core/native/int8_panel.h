@@ -68,8 +68,8 @@ struct QuadSums {
 // The products of k inputs plus what a tile of results is before, which may be the results themselves. Out of line it costs
 // panels of 1024 inputs 3 %.
 template <class Sums, int R, int V>
-__attribute__((always_inline)) inline void addTile(const TileRows<R>& x, int64_t k, const uint8_t* weights, const float* scales, const float* before, int64_t beforeStride,
-                    float* out, int64_t stride) {
+__attribute__((always_inline)) inline void addTile(const TileRows<R>& x, int64_t k, const uint8_t* weights, const float* scales,
+                                                   const float* before, int64_t beforeStride, float* out, int64_t stride) {
   const int64_t groups = panelGroups(k), apart = groups * kPanelOuts;
   F sums[R][V];
   if (kSumsInRegisters)
