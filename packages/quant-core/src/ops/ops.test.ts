@@ -8,7 +8,7 @@ import { blockAttention, cachedAttention, headNormRope } from "./attention.js";
 import { conv2d } from "./conv2d.js";
 import { add, gelu, siluMul } from "./elementwise.js";
 import { addLayerNorm, addRmsNorm, layerNorm, rmsNorm } from "./norm.js";
-import { devicesForTests, gaussian, makeWeight, relativeError, values } from "./testing.js";
+import { devicesForTests, gaussian, makeWeight, relativeError, rmsError, values } from "./testing.js";
 
 const devices = await devicesForTests();
 
@@ -60,9 +60,10 @@ describe.each([...devices])("ops on %s equal the reference", (_, device) => {
       const run = (runtime: Runtime) =>
         values(runtime, () => LinearLayer.create(runtime, weight).forward(tensor2d(x, [rows, columns])))[0]!;
       const actual = run(fast);
-      // A fast kernel may round activations to int8 or bf16 or not at all: what counts is the distance to exact.
-      const allowed = Math.max(relativeError(run(referenceFast), run(reference)) * 2, 0.02);
-      expect(relativeError(actual, run(reference))).toBeLessThan(allowed);
+      // A fast kernel may round activations to int8 or bf16 or not at all, and weights of more rows to int8 per 128 inputs,
+      // which errs by 1.7 of the reference's int8 activations per 32: what counts is the distance to exact.
+      const allowed = Math.max(rmsError(run(referenceFast), run(reference)) * 2, 0.005);
+      expect(rmsError(actual, run(reference))).toBeLessThan(allowed);
     });
 
     it("finds the largest output of each row, the first of equals", () => {

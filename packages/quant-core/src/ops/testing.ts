@@ -41,6 +41,18 @@ export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<num
   return worst / (Math.sqrt(squares / expected.length) || 1);
 }
 
+/** Root mean square of the differences, relative to that of the expected values. */
+export function rmsError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
+  expect(actual.length).toBe(expected.length);
+  let errors = 0;
+  let squares = 0;
+  for (let i = 0; i < expected.length; i++) {
+    errors += (actual[i]! - expected[i]!) ** 2;
+    squares += expected[i]! ** 2;
+  }
+  return Math.sqrt(errors / (squares || 1));
+}
+
 /** The backends that work here but the reference, by name; what is missing is said on stderr. */
 export async function devicesForTests(): Promise<Map<BackendName, Device>> {
   const devices = new Map<BackendName, Device>();
