@@ -53,24 +53,25 @@ struct Int8Filter {
   uint8_t* memory;
 
   int64_t panels() const { return (outs + kPanelOuts - 1) / kPanelOuts; }
-  int64_t panelBytes() const { return isa().int8->panelBytes(channels); }
+  int64_t panelBytes() const { return kPanelOuts * (channels + panelGroups(channels) * 4); }
   int outsOf(int64_t index) const { return (int)std::min<int64_t>(kPanelOuts, outs - index * kPanelOuts); }
   Int8Panel panel(int64_t index, int64_t tap) const {
-    return isa().int8->panelIn(memory + (index * taps + tap) * panelBytes(), channels, outsOf(index));
+    uint8_t* const at = memory + (index * taps + tap) * panelBytes();
+    return {channels, outsOf(index), at, reinterpret_cast<float*>(at + kPanelOuts * channels)};
   }
 };
 
 int64_t wholeVectors(int64_t channels) { return (channels + 31) / 32 * 32; }
 
 // x [channels] to codes of wholeVectors(channels); space: as many floats.
-void roundChannels(RoundToInt8 round, const float* x, int64_t channels, float* space, int8_t* codes, float* d, int32_t* starts) {
+void roundChannels(const float* x, int64_t channels, float* space, int8_t* codes, float* d, int32_t* starts) {
   const int64_t padded = wholeVectors(channels);
   if (padded != channels) {
     memcpy(space, x, (size_t)channels * 4);
     memset(space + channels, 0, (size_t)(padded - channels) * 4);
     x = space;
   }
-  round(x, padded, codes, d, starts);
+  isa().int8->round(x, padded, codes, d, starts);
 }
 
 // The one that was kept, or a new one, which is kept from here on.
@@ -94,7 +95,7 @@ Int8Filter int8Filter(const WeightMatrix& weight, int64_t taps, KeptFilter& kept
       filterRows(weight, index * kPanelOuts + o, 1, taps, row, space);
       for (int64_t tap = 0; tap < taps; tap++) {
         const int64_t at = tap * outs + o;
-        roundChannels(isa().int8->roundWeights, row + tap * channels, channels, padded, codes + at * k, scales + at * groups, starts);
+        roundChannels(row + tap * channels, channels, padded, codes + at * k, scales + at * groups, starts);
       }
     }
     for (int64_t tap = 0; tap < taps; tap++)
@@ -121,7 +122,7 @@ void roundPixels(const float* x, const ConvGeometry& g, const Int8Rows& rows, fl
   const int64_t groups = panelGroups(to.k), zero = to.rows - 1;
   const float* from = x + (rows.image * g.height + rows.firstRow) * g.width * g.inChannels;
   for (int64_t i = 0; i < zero; i++)
-    roundChannels(isa().int8->round, from + i * g.inChannels, g.inChannels, space, to.codes + i * to.k, to.d + i * groups, to.starts + i * groups);
+    roundChannels(from + i * g.inChannels, g.inChannels, space, to.codes + i * to.k, to.d + i * groups, to.starts + i * groups);
   memset(to.codes + zero * to.k, 0, (size_t)to.k);
   memset(to.d + zero * groups, 0, (size_t)groups * 4);
   memset(to.starts + zero * groups, 0, (size_t)groups * 4);

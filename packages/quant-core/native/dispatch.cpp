@@ -153,9 +153,9 @@ bool tilesMultiply(const Isa* level) {
 bool panelsMultiply(const Isa* level, int64_t k) {
   constexpr int rows = 17, outs = 21;
   constexpr int64_t most = 192, groups = 2;
-  std::vector<uint8_t> memory((size_t)level->int8->panelBytes(k) + 64);
+  alignas(64) uint8_t panelCodes[kPanelOuts * most];
   int8_t weights[outs * most], codes[rows * most];
-  float scales[outs * groups], x[most], d[rows * groups], out[rows * outs];
+  float scales[outs * groups], panelScales[groups * kPanelOuts], x[most], d[rows * groups], out[rows * outs];
   int32_t starts[rows * groups];
   auto value = [](int64_t row, int64_t i) { return (int)(i % 32 == 0 ? 127 : (row * 29 + i * 7) % 251 - 125); };
   for (int64_t r = 0; r < rows; r++) {
@@ -165,7 +165,7 @@ bool panelsMultiply(const Isa* level, int64_t k) {
   for (int64_t o = 0; o < outs; o++)
     for (int64_t i = 0; i < k; i++) weights[o * k + i] = (int8_t)value(o + 100, i);
   for (float& scale : scales) scale = 1;
-  const Int8Panel panel = level->int8->panelIn(memory.data(), k, outs);
+  const Int8Panel panel = {k, outs, panelCodes, panelScales};
   level->int8->pack(weights, scales, panel);
   level->int8->multiply({rows, k, codes, d, starts}, 0, rows, panel, nullptr, out, outs, nullptr, 0);
   for (int64_t r = 0; r < rows; r++)

@@ -38,11 +38,12 @@ RoundedRows roundRows(const RowMaker& make, double nanosecondsEach, int64_t rows
 
 Int8Panel packWeights(const WeightMatrix& weight, int64_t begin, int64_t end) {
   const int64_t k = weight.in, groups = panelGroups(k), outs = end - begin;
-  const Int8Panel panel = isa().int8->panelIn(scratch(kScratchPanel, isa().int8->panelBytes(k)), k, (int)outs);
-  float* coarse = static_cast<float*>(scratch(kScratchRow, outs * (k + groups * 4) + coarsenSpace(k)));
+  uint8_t* memory = static_cast<uint8_t*>(scratch(kScratchPanel, kPanelOuts * (k + groups * 4)));
+  const Int8Panel panel = {k, (int)outs, memory, reinterpret_cast<float*>(memory + kPanelOuts * k)};
+  float* coarse = static_cast<float*>(scratch(kScratchRow, outs * (k + groups * 4) + k * 8));
   void* space = coarse + outs * groups;
-  int8_t* codes = static_cast<int8_t*>(space) + coarsenSpace(k);
-  isa().int8->coarsen(weight, begin, end, codes, coarse, space);
+  int8_t* codes = static_cast<int8_t*>(space) + k * 8;
+  for (int64_t o = 0; o < outs; o++) isa().int8->coarsen(weight, begin + o, codes + o * k, coarse + o * groups, space);
   isa().int8->pack(codes, coarse, panel);
   return panel;
 }

@@ -1,14 +1,11 @@
 #pragma once
-// Int8 products of many rows (isa.h, Int8Kernels): outputs in vector lanes. A group of kPanelGroup inputs is summed in integers,
-// by QuadSums with activations broadcast four inputs at a time, or by a level's own way that is given to multiplyPanel(); the
-// float sums of a tile of results are in registers too or, where a level has too few, lie where the results go.
+// Int8 products of many rows (isa.h, Int8Kernels): outputs in vector lanes. The float sums of a tile of results lie where the
+// results go; a group of kPanelGroup inputs is summed in registers in between, by QuadSums with activations broadcast four
+// inputs at a time, or by a level's own way that is given to multiplyPanel().
 //
 // The level gives, before it includes this file:
 //   I, Quads, and F with its operations  W int32 sums, W times four codes, W floats
 //   kTileVectors                     vectors of outputs per tile; kPanelOuts is a multiple of their lanes
-//   kSumsInRegisters                 where the float sums are
-//   kScaleSteps                      Int8Kernels::scaleSteps
-//   F scaleOf(const float* scales, int64_t apart, float d)   d times W scales; their multiples lie so far apart
 //   I startOf(int32_t)               in all lanes
 //   Quads panelCodes(const uint8_t*)     codes of W outputs, as its pack leaves them
 //   Quads quadOf(const int8_t*)          four codes, in all lanes
@@ -65,39 +62,33 @@ struct QuadSums {
   }
 };
 
-// The products of k inputs plus what a tile of results is before, which may be the results themselves. Out of line it costs
-// panels of 1024 inputs 3 %.
+// Adds the products of k inputs to a tile of results.
 template <class Sums, int R, int V>
-__attribute__((always_inline)) inline void addTile(const TileRows<R>& x, int64_t k, const uint8_t* weights, const float* scales,
-                                                   const float* before, int64_t beforeStride, float* out, int64_t stride) {
-  const int64_t groups = panelGroups(k), apart = groups * kPanelOuts;
-  F sums[R][V];
-  if (kSumsInRegisters)
-    for (int r = 0; r < R; r++)
-      for (int v = 0; v < V; v++) sums[r][v] = load(before + r * beforeStride + v * W);
+inline void addTile(const TileRows<R>& x, int64_t k, const uint8_t* weights, const float* scales, float* out, int64_t stride) {
+  const int64_t groups = panelGroups(k);
   for (int64_t g = 0; g < groups; g++) {
     const int64_t begin = g * kPanelGroup, end = begin + kPanelGroup < k ? begin + kPanelGroup : k;
     I dot[R][V];
     Sums::sum(x, g, begin, end, weights + begin * V * W, dot);
-    for (int r = 0; r < R; r++)
+    F scale[V];
+    for (int v = 0; v < V; v++) scale[v] = load(scales + g * kPanelOuts + v * W);
+    for (int r = 0; r < R; r++) {
+      const F size = splat(x.d[r][g]);
       for (int v = 0; v < V; v++) {
-        const F scale = scaleOf(scales + g * kPanelOuts + v * W, apart, x.d[r][g]);
-        if (kSumsInRegisters) sums[r][v] = fma(floatsOf(dot[r][v]), scale, sums[r][v]);
-        else store(out + r * stride + v * W, fma(floatsOf(dot[r][v]), scale, load(before + r * beforeStride + v * W)));
+        float* sum = out + r * stride + v * W;
+        store(sum, fma(floatsOf(dot[r][v]), mul(size, scale[v]), load(sum)));
       }
-    before = out;
-    beforeStride = stride;
+    }
   }
-  if (kSumsInRegisters)
-    for (int r = 0; r < R; r++)
-      for (int v = 0; v < V; v++) store(out + r * stride + v * W, sums[r][v]);
 }
 
 template <class Sums, int R, int V>
 inline void multiplyTile(const RoundedRows& x, int64_t row, const uint8_t* weights, const float* scales, const float* bias, float* out, int64_t stride) {
+  for (int r = 0; r < R; r++)
+    for (int v = 0; v < V; v++) store(out + r * stride + v * W, load(bias + v * W));
   TileRows<R> rows;
   for (int r = 0; r < R; r++) rows.place(r, x, row + r);
-  addTile<Sums, R, V>(rows, x.k, weights, scales, bias, 0, out, stride);
+  addTile<Sums, R, V>(rows, x.k, weights, scales, out, stride);
 }
 
 template <class Sums, int V>
@@ -119,12 +110,6 @@ inline void multiplyVectors(int vectors, int rows, const RoundedRows& x, int64_t
   multiplyRows<Sums, kTileVectors>(rows, x, row, weights, scales, bias, out, stride);
 }
 
-// Fetches where results of the rows after a tile's go: written first when their sums are complete, they would be waited for.
-inline void fetchResults(const float* out, int64_t stride, int64_t rows, int outs) {
-  for (int64_t r = 0; r < rows && r < kTileRows; r++)
-    for (int o = 0; o < outs; o += 16) __builtin_prefetch(out + r * stride + o, 1);
-}
-
 template <class Sums>
 void multiplyPanel(const RoundedRows& x, int64_t begin, int64_t end, const Int8Panel& panel, const float* bias, float* out, int64_t stride,
                    const uint8_t* ahead, int64_t aheadBytes) {
@@ -135,7 +120,6 @@ void multiplyPanel(const RoundedRows& x, int64_t begin, int64_t end, const Int8P
   for (int64_t row = begin; row < end; row += kTileRows) {
     const int rows = end - row < kTileRows ? (int)(end - row) : kTileRows;
     for (int64_t line = 0; line < share && ahead < aheadEnd; line += 64, ahead += 64) __builtin_prefetch(ahead, 0, 2);
-    fetchResults(out + (row + kTileRows - begin) * stride, stride, end - row - kTileRows, panel.outs);
     const uint8_t* weights = panel.codes;
     for (int first = 0; first < panel.outs; first += kTileWidth) {
       const int vectors = tileVectors(panel, first), width = vectors * W, outs = panel.outs - first < width ? panel.outs - first : width;
@@ -156,10 +140,10 @@ template <class Sums, int R>
 inline void gatherTile(int vectors, const RoundedRows& x, const int32_t* places, const uint8_t* weights, const float* scales, float* out, int64_t stride) {
   TileRows<R> rows;
   for (int r = 0; r < R; r++) rows.place(r, x, places[r]);
-  if (vectors == 1) return addTile<Sums, R, 1>(rows, x.k, weights, scales, out, stride, out, stride);
-  if (vectors == 2) return addTile<Sums, R, 2>(rows, x.k, weights, scales, out, stride, out, stride);
-  if (vectors == 3) return addTile<Sums, R, 3>(rows, x.k, weights, scales, out, stride, out, stride);
-  addTile<Sums, R, kTileVectors>(rows, x.k, weights, scales, out, stride, out, stride);
+  if (vectors == 1) return addTile<Sums, R, 1>(rows, x.k, weights, scales, out, stride);
+  if (vectors == 2) return addTile<Sums, R, 2>(rows, x.k, weights, scales, out, stride);
+  if (vectors == 3) return addTile<Sums, R, 3>(rows, x.k, weights, scales, out, stride);
+  addTile<Sums, R, kTileVectors>(rows, x.k, weights, scales, out, stride);
 }
 
 template <class Sums>
@@ -176,60 +160,25 @@ void multiplyGathered(const RoundedRows& x, const int32_t* rows, int64_t count, 
   }
 }
 
-// A scale and its inverse.
-struct GroupScale {
-  float scale, inverse;
-};
-
-template <int Steps>
-struct StepInverses {
-  float of[Steps];
-  constexpr StepInverses() : of() {
-    for (int step = 0; step < Steps; step++) of[step] = (float)Steps / (float)(Steps + step);
-  }
-};
-
-// Of values up to `largest`, which is above zero. With steps up to one of log2(Steps) bits behind the leading one; exact where
-// `largest` is 127 times such a scale, as the factor is less than a tenth of a rounding off.
-template <int Steps>
-inline GroupScale scaleOfLargest(float largest) {
-  if (Steps == 1) return {largest / 127.0f, 127.0f / largest};
-  static constexpr StepInverses<Steps> kInverses;
-  constexpr uint32_t kStep = (1u << 23) / Steps, kOne = 127u << 23;
-  GroupScale result = {largest * (1.0f / 127.0f), 0.0f};
-  if (!(largest < INFINITY)) return result;
-  uint32_t scale, inverse;
-  memcpy(&scale, &result.scale, 4);
-  scale = (scale + kStep - 1) / kStep * kStep;
-  memcpy(&inverse, &kInverses.of[scale / kStep % Steps], 4);
-  inverse -= (scale & 0xff800000) - kOne;
-  memcpy(&result.scale, &scale, 4);
-  memcpy(&result.inverse, &inverse, 4);
-  return result;
-}
-
 // Floats to codes, `count` of them, a multiple of 32 and at most kPanelGroup; returns their scale.
-template <int Steps>
 inline float roundGroup(const F* v, int count, int8_t* codes) {
   const float largest = largestOf(v, count / W);
-  const GroupScale scale = largest <= 1e-30f ? GroupScale{0.0f, 0.0f} : scaleOfLargest<Steps>(largest);
-  const F inverse = splat(scale.inverse);
+  const bool none = largest <= 1e-30f;
+  const F inverse = splat(none ? 0.0f : 127.0f / largest);
   for (int i = 0; i < count; i += 32) codes32(v + i / W, inverse, codes + i);
-  return scale.scale;
+  return none ? 0.0f : largest / 127.0f;
 }
 
-template <int Steps>
-inline void roundPart(const float* x, int count, int8_t* codes, float* d, int32_t* start) {
+inline void roundActivations(const float* x, int count, int8_t* codes, float* d, int32_t* start) {
   F v[kPanelGroup / W];
   for (int i = 0; i < count / W; i++) v[i] = load(x + i * W);
-  *d = roundGroup<Steps>(v, count, codes);
+  *d = roundGroup(v, count, codes);
   *start = startFor(codes, count);
 }
 
-template <int Steps>
 void roundRow(const float* x, int64_t k, int8_t* codes, float* d, int32_t* starts) {
-  for (; k >= kPanelGroup; k -= kPanelGroup, x += kPanelGroup, codes += kPanelGroup) roundPart<Steps>(x, kPanelGroup, codes, d++, starts++);
-  if (k > 0) roundPart<Steps>(x, (int)k, codes, d, starts);
+  for (; k >= kPanelGroup; k -= kPanelGroup, x += kPanelGroup, codes += kPanelGroup) roundActivations(x, kPanelGroup, codes, d++, starts++);
+  if (k > 0) roundActivations(x, (int)k, codes, d, starts);
 }
 
 template <int Group>
@@ -238,7 +187,7 @@ inline float coarsenCodes(int count, int8_t* codes, const float* scales, const f
   for (int i = 0; i < count / W; i++) v[i] = mul(codeFloats(codes + i * W), splat(scales[i * W / Group]));
   if (shifts)
     for (int i = 0; i < count / W; i++) v[i] = add(v[i], splat(shifts[i * W / Group]));
-  return roundGroup<1>(v, count, codes);
+  return roundGroup(v, count, codes);
 }
 
 template <int Group>
@@ -257,23 +206,13 @@ void coarsenFloats(int8_t* codes, const float* scales, const float* shifts, int 
   else coarsenGroups<32>(codes, scales, shifts, k, coarse);
 }
 
-// Int8Kernels::coarsen, row by row.
-template <void (*coarsenRow)(const WeightMatrix& w, int64_t row, int8_t* codes, float* coarse, void* space)>
-void coarsenEach(const WeightMatrix& w, int64_t begin, int64_t end, int8_t* codes, float* coarse, void* space) {
-  for (int64_t row = begin; row < end; row++, codes += w.in, coarse += panelGroups(w.in)) coarsenRow(w, row, codes, coarse, space);
-}
-
 // The scales of a panel, and its codes through `column(first, outs, tile, vectors, v)`: outputs [first, first + outs), at most
 // W, as vector v of the `vectors` of a tile.
 template <class Column>
 inline void packPanel(const float* scales, const Int8Panel& panel, Column&& column) {
-  const int64_t groups = panelGroups(panel.k), apart = groups * kPanelOuts;
+  const int64_t groups = panelGroups(panel.k);
   for (int64_t g = 0; g < groups; g++)
     for (int o = 0; o < kPanelOuts; o++) panel.scales[g * kPanelOuts + o] = o < panel.outs ? scales[o * groups + g] : 0.0f;
-  for (int step = 1; step < kScaleSteps; step++) {
-    const F multiple = splat(1.0f + (float)step / kScaleSteps);
-    for (int64_t i = 0; i < apart; i += W) store(panel.scales + step * apart + i, mul(load(panel.scales + i), multiple));
-  }
   uint8_t* to = panel.codes;
   for (int first = 0; first < panel.outs; first += kTileWidth) {
     const int vectors = tileVectors(panel, first);

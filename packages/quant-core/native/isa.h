@@ -41,12 +41,10 @@ struct GemvInput {
 constexpr int kPanelGroup = 128;
 inline int64_t panelGroups(int64_t k) { return (k + kPanelGroup - 1) / kPanelGroup; }
 
-inline int64_t coarsenSpace(int64_t k) { return 8 * k + 2048; }
-
 struct RoundedRows {
   int64_t rows, k;          // k is a multiple of 32
   int8_t* codes;            // [rows, k]
-  float* d;                 // [rows, groups], of log2(scaleSteps) bits behind the leading one where the level has steps
+  float* d;                 // [rows, groups]
   int32_t* starts;          // [rows, groups]: what a group's sum of products starts from
 };
 
@@ -55,18 +53,13 @@ struct Int8Panel {
   int64_t k;
   int outs;
   uint8_t* codes;           // tiles of the level's width one after the other: [k / 4, width, 4]
-  float* scales;            // [scaleSteps, groups, kPanelOuts]: times 1 + step / scaleSteps
+  float* scales;            // [groups, kPanelOuts]
 };
 
-using RoundToInt8 = void (*)(const float* x, int64_t k, int8_t* codes, float* d, int32_t* starts);
-
 struct Int8Kernels {
-  // A power of two. A product of two scales is then the multiple that the panel keeps for the bits of d times a power of two.
-  int scaleSteps;
-  RoundToInt8 round;
-  RoundToInt8 roundWeights;  // the same with scales of all bits, for the floats of a filter
-  // Rows [begin, end) of quantized weights to codes [rows, k] and scales [rows, groups]. space: coarsenSpace(k) bytes.
-  void (*coarsen)(const WeightMatrix& w, int64_t begin, int64_t end, int8_t* codes, float* scales, void* space);
+  void (*round)(const float* x, int64_t k, int8_t* codes, float* d, int32_t* starts);
+  // A row of quantized weights to codes [k] and scales [groups]. space: 8 * k bytes.
+  void (*coarsen)(const WeightMatrix& w, int64_t row, int8_t* codes, float* scales, void* space);
   // codes [outs, k], scales [outs, groups]
   void (*pack)(const int8_t* codes, const float* scales, const Int8Panel& panel);
   // out[row * stride + o] = bias[o] (may be null) + product, for rows [begin, end). Fetches `ahead` meanwhile, which is read next.
@@ -74,12 +67,6 @@ struct Int8Kernels {
                    int64_t stride, const uint8_t* ahead, int64_t aheadBytes);
   // out[i * stride + o] += product of row rows[i] of x, for i < count. out: whole vectors of outputs, kPanelOuts of a full panel.
   void (*multiplyGathered)(const RoundedRows& x, const int32_t* rows, int64_t count, const Int8Panel& panel, float* out, int64_t stride);
-
-  int64_t panelBytes(int64_t k) const { return kPanelOuts * (k + panelGroups(k) * 4 * scaleSteps); }
-  Int8Panel panelIn(void* memory, int64_t k, int outs) const {
-    uint8_t* const codes = static_cast<uint8_t*>(memory);
-    return {k, outs, codes, reinterpret_cast<float*>(codes + kPanelOuts * k)};
-  }
 };
 
 // Outputs of a bfloat16 tile; their pairs of inputs lie together: [tiles, k / 2, kBf16Outs, 2].

@@ -40,9 +40,6 @@ namespace {
 typedef __m256i I;
 typedef __m256i Quads;
 constexpr int kTileVectors = 3;
-constexpr bool kSumsInRegisters = false;
-constexpr int kScaleSteps = 1;
-inline F scaleOf(const float* scales, int64_t, float d) { return mul(splat(d), load(scales)); }
 inline I startOf(int32_t value) { return _mm256_set1_epi32(value); }
 inline Quads panelCodes(const uint8_t* codes) { return load256(codes); }
 inline Quads quadOf(const int8_t* codes) {
@@ -94,7 +91,7 @@ void coarsenRow(const WeightMatrix& w, int64_t row, int8_t* codes, float* coarse
   coarsenFloats(codes, scales, w.traits->shifted ? shifts : nullptr, w.traits->group, w.in, coarse);
 }
 
-const Int8Kernels kInt8 = {kScaleSteps, roundRow<kScaleSteps>, roundRow<1>, coarsenEach<coarsenRow>, packInt8, multiplyPanel<QuadSums>, multiplyGathered<QuadSums>};
+const Int8Kernels kInt8 = {roundRow, coarsenRow, packInt8, multiplyPanel<QuadSums>, multiplyGathered<QuadSums>};
 
 }  // namespace
 

@@ -409,9 +409,6 @@ void storeTile(const float* c, int outs, int rows, const float* bias, int32_t ac
 typedef int32x4_t I;
 typedef int8x16_t Quads;
 constexpr int kTileVectors = 4;
-constexpr bool kSumsInRegisters = false;
-constexpr int kScaleSteps = 1;
-inline F scaleOf(const float* scales, int64_t, float d) { return mul(splat(d), load(scales)); }
 inline I startOf(int32_t value) { return vdupq_n_s32(value); }
 inline Quads panelCodes(const uint8_t* codes) { return vld1q_s8((const int8_t*)codes); }
 inline Quads quadOf(const int8_t* codes) {
@@ -462,7 +459,7 @@ void coarsenRow(const WeightMatrix& w, int64_t row, int8_t* codes, float* coarse
   coarsenFloats(codes, scales, w.traits->shifted ? shifts : nullptr, w.traits->group, w.in, coarse);
 }
 
-const Int8Kernels kInt8 = {kScaleSteps, roundRow<kScaleSteps>, roundRow<1>, coarsenEach<coarsenRow>, packInt8, multiplyPanel<QuadSums>, multiplyGathered<QuadSums>};
+const Int8Kernels kInt8 = {roundRow, coarsenRow, packInt8, multiplyPanel<QuadSums>, multiplyGathered<QuadSums>};
 
 inline Isa levelOf(const char* name) {
   Isa level = {};

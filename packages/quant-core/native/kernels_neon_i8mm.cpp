@@ -79,7 +79,7 @@ void packSquares(const int8_t* codes, const float* scales, const Int8Panel& pane
   });
 }
 
-const Int8Kernels kSquares = {kScaleSteps, roundRow<kScaleSteps>, roundRow<1>, coarsenEach<coarsenRow>, packSquares, multiplyPanel<SquareSums>, multiplyGathered<SquareSums>};
+const Int8Kernels kSquares = {roundRow, coarsenRow, packSquares, multiplyPanel<SquareSums>, multiplyGathered<SquareSums>};
 
 }  // namespace
 
