@@ -412,8 +412,6 @@ void checkVectors(const std::string& level, const char* path) {
   fclose(file);
 }
 
-}  // namespace
-
 // An exception of one task reaches the caller, whichever thread met it, and the pool goes on.
 void checkErrors() {
   const auto throwAt = [](int64_t thrown) {
@@ -438,6 +436,8 @@ void checkErrors() {
     failures++;
   }
 }
+
+}  // namespace
 
 int main(int argc, char** argv) {
   static const int32_t kTypes[] = {F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS, TQ1_0, TQ2_0, MXFP4};

@@ -76,7 +76,8 @@ export function releaseWeight(addon: NativeAddon, weight: NativeWeight): void {
 }
 
 /**
- * and of calls before it since the cut are not to be used.
+ * The kernels of the addon. A call throws BackendError when a weight's file was cut while mapped, whose results and those of
+ * calls before it since the cut are not to be used, and when the system has no memory for what it works in.
  */
 export function createNativeKernels(addon: NativeAddon): Kernels<Float32Array, NativeWeight, NativeKvCache> {
   return {
