@@ -53,25 +53,24 @@ struct Int8Filter {
   uint8_t* memory;
 
   int64_t panels() const { return (outs + kPanelOuts - 1) / kPanelOuts; }
-  int64_t panelBytes() const { return kPanelOuts * (channels + panelGroups(channels) * 4); }
+  int64_t panelBytes() const { return kPanelOuts * (channels + panelGroups(channels) * 8); }
   int outsOf(int64_t index) const { return (int)std::min<int64_t>(kPanelOuts, outs - index * kPanelOuts); }
   Int8Panel panel(int64_t index, int64_t tap) const {
     uint8_t* const at = memory + (index * taps + tap) * panelBytes();
-    return {channels, outsOf(index), at, reinterpret_cast<float*>(at + kPanelOuts * channels)};
+    float* const scales = reinterpret_cast<float*>(at + kPanelOuts * channels);
+    return {channels, outsOf(index), at, scales, reinterpret_cast<int32_t*>(scales + kPanelOuts * panelGroups(channels))};
   }
 };
 
 int64_t wholeVectors(int64_t channels) { return (channels + 31) / 32 * 32; }
 
-// x [channels] to codes of wholeVectors(channels); space: as many floats.
-void roundChannels(const float* x, int64_t channels, float* space, int8_t* codes, float* d, int32_t* starts) {
+// x [channels], filled up with zeros to wholeVectors(channels): in place or in space, as many floats.
+const float* filledUp(const float* x, int64_t channels, float* space) {
   const int64_t padded = wholeVectors(channels);
-  if (padded != channels) {
-    memcpy(space, x, (size_t)channels * 4);
-    memset(space + channels, 0, (size_t)(padded - channels) * 4);
-    x = space;
-  }
-  isa().int8->round(x, padded, codes, d, starts);
+  if (padded == channels) return x;
+  memcpy(space, x, (size_t)channels * 4);
+  memset(space + channels, 0, (size_t)(padded - channels) * 4);
+  return space;
 }
 
 // The one that was kept, or a new one, which is kept from here on.
@@ -87,15 +86,14 @@ Int8Filter int8Filter(const WeightMatrix& weight, int64_t taps, KeptFilter& kept
   const int64_t k = filter.channels, groups = panelGroups(k);
   parallelFor(filter.panels(), (double)(weight.out * weight.in), [&](int64_t index) {
     const int64_t outs = filter.outsOf(index);
-    float* const scales = static_cast<float*>(scratch(kScratchRow, taps * outs * (groups * 4 + k) + (2 * weight.in + k + groups) * 4));
+    float* const scales = static_cast<float*>(scratch(kScratchRow, taps * outs * (groups * 4 + k) + (2 * weight.in + k) * 4));
     float *const row = scales + taps * outs * groups, *const space = row + weight.in, *const padded = space + weight.in;
-    int32_t* const starts = reinterpret_cast<int32_t*>(padded + k);
-    int8_t* const codes = reinterpret_cast<int8_t*>(starts + groups);
+    int8_t* const codes = reinterpret_cast<int8_t*>(padded + k);
     for (int64_t o = 0; o < outs; o++) {
       filterRows(weight, index * kPanelOuts + o, 1, taps, row, space);
       for (int64_t tap = 0; tap < taps; tap++) {
         const int64_t at = tap * outs + o;
-        roundChannels(row + tap * channels, channels, padded, codes + at * k, scales + at * groups, starts);
+        isa().int8->coarsenFloats(filledUp(row + tap * channels, channels, padded), k, codes + at * k, scales + at * groups);
       }
     }
     for (int64_t tap = 0; tap < taps; tap++)
@@ -122,7 +120,7 @@ void roundPixels(const float* x, const ConvGeometry& g, const Int8Rows& rows, fl
   const int64_t groups = panelGroups(to.k), zero = to.rows - 1;
   const float* from = x + (rows.image * g.height + rows.firstRow) * g.width * g.inChannels;
   for (int64_t i = 0; i < zero; i++)
-    roundChannels(from + i * g.inChannels, g.inChannels, space, to.codes + i * to.k, to.d + i * groups, to.starts + i * groups);
+    isa().int8->round(filledUp(from + i * g.inChannels, g.inChannels, space), to.k, to.codes + i * to.k, to.d + i * groups, to.starts + i * groups);
   memset(to.codes + zero * to.k, 0, (size_t)to.k);
   memset(to.d + zero * groups, 0, (size_t)groups * 4);
   memset(to.starts + zero * groups, 0, (size_t)groups * 4);

@@ -23,13 +23,16 @@ namespace {
 
 #if defined(__x86_64__)
 struct Features {
-  bool avx2 = false, avxVnni = false, avx512 = false, bf16 = false, amx = false;
+  bool avx2 = false, avxVnni = false, avx512 = false, bf16 = false, addsBeside = false, amx = false;
 };
 
 // What the CPU has and the operating system saves on a context switch.
 Features detect() {
   Features features;
   unsigned a, b, c, d;
+  if (!__get_cpuid(0, &a, &b, &c, &d)) return features;
+  // Whether additions run beside multiplications (int8_pairs.h): no bit tells.
+  features.addsBeside = b == signature_AMD_ebx && d == signature_AMD_edx && c == signature_AMD_ecx;
   if (!__get_cpuid(1, &a, &b, &c, &d)) return features;
   const bool osxsave = c >> 27 & 1, fma = c >> 12 & 1, f16c = c >> 29 & 1;
   if (!osxsave) return features;
@@ -87,6 +90,11 @@ const std::vector<const Isa*>& levels() {
     add(features.avxVnni, isaAvxVnni());
     add(features.avx512, isaAvx512());
     add(features.bf16, isaAvx512Bf16());
+#if defined(VOXQUANT_KERNEL_CHECK)
+    add(features.bf16, isaAvx512Pairs());
+#else
+    add(features.bf16 && features.addsBeside, isaAvx512Pairs());
+#endif
     add(features.amx, isaAmx());
 #if defined(VOXQUANT_KERNEL_CHECK)
     add(features.avx512 && !features.avxVnni, isaAvxVnniOfAvx512());
@@ -149,29 +157,32 @@ bool tilesMultiply(const Isa* level) {
 }
 
 // Int8 products with an incomplete group of inputs, an incomplete vector of outputs and a row beside whole tiles; values that
-// codes hold exactly.
+// codes hold exactly, in some rows and outputs the extremes alone.
 bool panelsMultiply(const Isa* level, int64_t k) {
   constexpr int rows = 17, outs = 21;
   constexpr int64_t most = 192, groups = 2;
   alignas(64) uint8_t panelCodes[kPanelOuts * most];
   int8_t weights[outs * most], codes[rows * most];
   float scales[outs * groups], panelScales[groups * kPanelOuts], x[most], d[rows * groups], out[rows * outs];
-  int32_t starts[rows * groups];
-  auto value = [](int64_t row, int64_t i) { return (int)(i % 32 == 0 ? 127 : (row * 29 + i * 7) % 251 - 125); };
+  int32_t starts[rows * groups], panelStarts[groups * kPanelOuts];
+  const int top = level->int8->top;
+  auto mixed = [top](int64_t row, int64_t i) { return (int)(i % 32 == 0 ? top : (row * 29 + i * 7) % (2 * top - 3) - (top - 2)); };
+  auto value = [&](int64_t row, int64_t i) { return row % 4 == 1 ? top : row % 4 == 2 ? -top : mixed(row, i); };
+  auto weight = [&](int64_t out, int64_t i) { return out % 4 == 1 ? top : out % 4 == 2 ? -top - 1 : mixed(out + 100, i); };
   for (int64_t r = 0; r < rows; r++) {
     for (int64_t i = 0; i < k; i++) x[i] = (float)value(r, i);
     level->int8->round(x, k, codes + r * k, d + r * groups, starts + r * groups);
   }
   for (int64_t o = 0; o < outs; o++)
-    for (int64_t i = 0; i < k; i++) weights[o * k + i] = (int8_t)value(o + 100, i);
+    for (int64_t i = 0; i < k; i++) weights[o * k + i] = (int8_t)weight(o, i);
   for (float& scale : scales) scale = 1;
-  const Int8Panel panel = {k, outs, panelCodes, panelScales};
+  const Int8Panel panel = {k, outs, panelCodes, panelScales, panelStarts};
   level->int8->pack(weights, scales, panel);
   level->int8->multiply({rows, k, codes, d, starts}, 0, rows, panel, nullptr, out, outs, nullptr, 0);
   for (int64_t r = 0; r < rows; r++)
     for (int64_t o = 0; o < outs; o++) {
       int32_t sum = 0;
-      for (int64_t i = 0; i < k; i++) sum += value(r, i) * value(o + 100, i);
+      for (int64_t i = 0; i < k; i++) sum += value(r, i) * weight(o, i);
       if (out[r * outs + o] != (float)sum) return false;
     }
   return true;

@@ -38,8 +38,9 @@ RoundedRows roundRows(const RowMaker& make, double nanosecondsEach, int64_t rows
 
 Int8Panel packWeights(const WeightMatrix& weight, int64_t begin, int64_t end) {
   const int64_t k = weight.in, groups = panelGroups(k), outs = end - begin;
-  uint8_t* memory = static_cast<uint8_t*>(scratch(kScratchPanel, kPanelOuts * (k + groups * 4)));
-  const Int8Panel panel = {k, (int)outs, memory, reinterpret_cast<float*>(memory + kPanelOuts * k)};
+  uint8_t* memory = static_cast<uint8_t*>(scratch(kScratchPanel, kPanelOuts * (k + groups * 8)));
+  float* const scales = reinterpret_cast<float*>(memory + kPanelOuts * k);
+  const Int8Panel panel = {k, (int)outs, memory, scales, reinterpret_cast<int32_t*>(scales + kPanelOuts * groups)};
   float* coarse = static_cast<float*>(scratch(kScratchRow, outs * (k + groups * 4) + k * 8));
   void* space = coarse + outs * groups;
   int8_t* codes = static_cast<int8_t*>(space) + k * 8;

@@ -1,7 +1,7 @@
 #pragma once
 // Int8 products of many rows (isa.h, Int8Kernels): outputs in vector lanes. The float sums of a tile of results lie where the
 // results go; a group of kPanelGroup inputs is summed in registers in between, by QuadSums with activations broadcast four
-// inputs at a time, or by a level's own way that is given to multiplyPanel().
+// inputs at a time, or by a level's own way that is given to multiplyPanel(); `Sums` says also how activations are rounded.
 //
 // The level gives, before it includes this file:
 //   I, Quads, and F with its operations  W int32 sums, W times four codes, W floats
@@ -42,10 +42,17 @@ struct TileRows {
   }
 };
 
-// The products of group g, inputs [begin, end): dot[r][v] of row r and vector v of weights [(end - begin) / 4, V, W, 4].
 struct QuadSums {
+  static constexpr int kTop = 127;
+
+  // A group's codes into the order that sum() wants; returns their start.
+  static inline int32_t arrange(const int8_t* codes, int count) { return startFor(codes, count); }
+
+  // The products of group g, inputs [begin, end): dot[r][v] of row r and vector v of weights [(end - begin) / 4, V, W, 4].
+  // panelStarts: of the group, in vectors.
   template <int R, int V>
-  static inline void sum(const TileRows<R>& x, int64_t g, int64_t begin, int64_t end, const uint8_t* weights, I (&dot)[R][V]) {
+  static inline void sum(const TileRows<R>& x, int64_t g, int64_t begin, int64_t end, const uint8_t* weights, const int32_t* /* panelStarts */,
+                         I (&dot)[R][V]) {
     for (int r = 0; r < R; r++)
       for (int v = 0; v < V; v++) dot[r][v] = startOf(x.starts[r][g]);
     for (int64_t i = begin; i < end; i += 32, weights += 8 * V * W * 4) {
@@ -62,16 +69,25 @@ struct QuadSums {
   }
 };
 
+// Of a tile's outputs, from the first of them on in the arrays of Int8Panel.
+struct TileWeights {
+  const uint8_t* codes;
+  const float* scales;
+  const int32_t* starts;
+
+  TileWeights(const Int8Panel& panel, int first) : codes(panel.codes + first * panel.k), scales(panel.scales + first), starts(panel.starts + first) {}
+};
+
 // Adds the products of k inputs to a tile of results.
 template <class Sums, int R, int V>
-inline void addTile(const TileRows<R>& x, int64_t k, const uint8_t* weights, const float* scales, float* out, int64_t stride) {
+inline void addTile(const TileRows<R>& x, int64_t k, const TileWeights& w, float* out, int64_t stride) {
   const int64_t groups = panelGroups(k);
   for (int64_t g = 0; g < groups; g++) {
     const int64_t begin = g * kPanelGroup, end = begin + kPanelGroup < k ? begin + kPanelGroup : k;
     I dot[R][V];
-    Sums::sum(x, g, begin, end, weights + begin * V * W, dot);
+    Sums::sum(x, g, begin, end, w.codes + begin * V * W, w.starts + g * kPanelOuts, dot);
     F scale[V];
-    for (int v = 0; v < V; v++) scale[v] = load(scales + g * kPanelOuts + v * W);
+    for (int v = 0; v < V; v++) scale[v] = load(w.scales + g * kPanelOuts + v * W);
     for (int r = 0; r < R; r++) {
       const F size = splat(x.d[r][g]);
       for (int v = 0; v < V; v++) {
@@ -83,31 +99,31 @@ inline void addTile(const TileRows<R>& x, int64_t k, const uint8_t* weights, con
 }
 
 template <class Sums, int R, int V>
-inline void multiplyTile(const RoundedRows& x, int64_t row, const uint8_t* weights, const float* scales, const float* bias, float* out, int64_t stride) {
+inline void multiplyTile(const RoundedRows& x, int64_t row, const TileWeights& w, const float* bias, float* out, int64_t stride) {
   for (int r = 0; r < R; r++)
     for (int v = 0; v < V; v++) store(out + r * stride + v * W, load(bias + v * W));
   TileRows<R> rows;
   for (int r = 0; r < R; r++) rows.place(r, x, row + r);
-  addTile<Sums, R, V>(rows, x.k, weights, scales, out, stride);
+  addTile<Sums, R, V>(rows, x.k, w, out, stride);
 }
 
 template <class Sums, int V>
-inline void multiplyRows(int rows, const RoundedRows& x, int64_t row, const uint8_t* weights, const float* scales, const float* bias, float* out, int64_t stride) {
+inline void multiplyRows(int rows, const RoundedRows& x, int64_t row, const TileWeights& w, const float* bias, float* out, int64_t stride) {
   switch (rows) {
-    case 1: return multiplyTile<Sums, 1, V>(x, row, weights, scales, bias, out, stride);
-    case 2: return multiplyTile<Sums, 2, V>(x, row, weights, scales, bias, out, stride);
-    case 3: return multiplyTile<Sums, 3, V>(x, row, weights, scales, bias, out, stride);
-    default: return multiplyTile<Sums, kTileRows, V>(x, row, weights, scales, bias, out, stride);
+    case 1: return multiplyTile<Sums, 1, V>(x, row, w, bias, out, stride);
+    case 2: return multiplyTile<Sums, 2, V>(x, row, w, bias, out, stride);
+    case 3: return multiplyTile<Sums, 3, V>(x, row, w, bias, out, stride);
+    default: return multiplyTile<Sums, kTileRows, V>(x, row, w, bias, out, stride);
   }
 }
 
 template <class Sums>
-inline void multiplyVectors(int vectors, int rows, const RoundedRows& x, int64_t row, const uint8_t* weights, const float* scales, const float* bias,
+inline void multiplyVectors(int vectors, int rows, const RoundedRows& x, int64_t row, const TileWeights& w, const float* bias,
                             float* out, int64_t stride) {
-  if (vectors == 1) return multiplyRows<Sums, 1>(rows, x, row, weights, scales, bias, out, stride);
-  if (vectors == 2) return multiplyRows<Sums, 2>(rows, x, row, weights, scales, bias, out, stride);
-  if (vectors == 3) return multiplyRows<Sums, 3>(rows, x, row, weights, scales, bias, out, stride);
-  multiplyRows<Sums, kTileVectors>(rows, x, row, weights, scales, bias, out, stride);
+  if (vectors == 1) return multiplyRows<Sums, 1>(rows, x, row, w, bias, out, stride);
+  if (vectors == 2) return multiplyRows<Sums, 2>(rows, x, row, w, bias, out, stride);
+  if (vectors == 3) return multiplyRows<Sums, 3>(rows, x, row, w, bias, out, stride);
+  multiplyRows<Sums, kTileVectors>(rows, x, row, w, bias, out, stride);
 }
 
 template <class Sums>
@@ -120,90 +136,101 @@ void multiplyPanel(const RoundedRows& x, int64_t begin, int64_t end, const Int8P
   for (int64_t row = begin; row < end; row += kTileRows) {
     const int rows = end - row < kTileRows ? (int)(end - row) : kTileRows;
     for (int64_t line = 0; line < share && ahead < aheadEnd; line += 64, ahead += 64) __builtin_prefetch(ahead, 0, 2);
-    const uint8_t* weights = panel.codes;
     for (int first = 0; first < panel.outs; first += kTileWidth) {
+      const TileWeights weights(panel, first);
       const int vectors = tileVectors(panel, first), width = vectors * W, outs = panel.outs - first < width ? panel.outs - first : width;
       float* to = out + (row - begin) * stride + first;
       if (outs == width) {
-        multiplyVectors<Sums>(vectors, rows, x, row, weights, panel.scales + first, biases + first, to, stride);
+        multiplyVectors<Sums>(vectors, rows, x, row, weights, biases + first, to, stride);
       } else {
         float whole[kTileRows * kTileWidth];
-        multiplyVectors<Sums>(vectors, rows, x, row, weights, panel.scales + first, biases + first, whole, width);
+        multiplyVectors<Sums>(vectors, rows, x, row, weights, biases + first, whole, width);
         for (int r = 0; r < rows; r++) memcpy(to + r * stride, whole + r * width, sizeof(float) * (size_t)outs);
       }
-      weights += width * panel.k;
     }
   }
 }
 
 template <class Sums, int R>
-inline void gatherTile(int vectors, const RoundedRows& x, const int32_t* places, const uint8_t* weights, const float* scales, float* out, int64_t stride) {
+inline void gatherTile(int vectors, const RoundedRows& x, const int32_t* places, const TileWeights& w, float* out, int64_t stride) {
   TileRows<R> rows;
   for (int r = 0; r < R; r++) rows.place(r, x, places[r]);
-  if (vectors == 1) return addTile<Sums, R, 1>(rows, x.k, weights, scales, out, stride);
-  if (vectors == 2) return addTile<Sums, R, 2>(rows, x.k, weights, scales, out, stride);
-  if (vectors == 3) return addTile<Sums, R, 3>(rows, x.k, weights, scales, out, stride);
-  addTile<Sums, R, kTileVectors>(rows, x.k, weights, scales, out, stride);
+  if (vectors == 1) return addTile<Sums, R, 1>(rows, x.k, w, out, stride);
+  if (vectors == 2) return addTile<Sums, R, 2>(rows, x.k, w, out, stride);
+  if (vectors == 3) return addTile<Sums, R, 3>(rows, x.k, w, out, stride);
+  addTile<Sums, R, kTileVectors>(rows, x.k, w, out, stride);
 }
 
 template <class Sums>
 void multiplyGathered(const RoundedRows& x, const int32_t* rows, int64_t count, const Int8Panel& panel, float* out, int64_t stride) {
-  const uint8_t* weights = panel.codes;
   for (int first = 0; first < panel.outs; first += kTileWidth) {
+    const TileWeights weights(panel, first);
     const int vectors = tileVectors(panel, first);
-    const float* scales = panel.scales + first;
     int64_t row = 0;
     for (; row + kTileRows <= count; row += kTileRows)
-      gatherTile<Sums, kTileRows>(vectors, x, rows + row, weights, scales, out + row * stride + first, stride);
-    for (; row < count; row++) gatherTile<Sums, 1>(vectors, x, rows + row, weights, scales, out + row * stride + first, stride);
-    weights += vectors * W * panel.k;
+      gatherTile<Sums, kTileRows>(vectors, x, rows + row, weights, out + row * stride + first, stride);
+    for (; row < count; row++) gatherTile<Sums, 1>(vectors, x, rows + row, weights, out + row * stride + first, stride);
   }
 }
 
-// Floats to codes, `count` of them, a multiple of 32 and at most kPanelGroup; returns their scale.
+// Floats to codes of magnitudes up to Top, `count` of them, a multiple of 32 and at most kPanelGroup; returns their scale.
+template <int Top>
 inline float roundGroup(const F* v, int count, int8_t* codes) {
   const float largest = largestOf(v, count / W);
   const bool none = largest <= 1e-30f;
-  const F inverse = splat(none ? 0.0f : 127.0f / largest);
+  const F inverse = splat(none ? 0.0f : (float)Top / largest);
   for (int i = 0; i < count; i += 32) codes32(v + i / W, inverse, codes + i);
-  return none ? 0.0f : largest / 127.0f;
+  return none ? 0.0f : largest / (float)Top;
 }
 
-inline void roundActivations(const float* x, int count, int8_t* codes, float* d, int32_t* start) {
+template <int Top>
+inline float roundFloats(const float* x, int count, int8_t* codes) {
   F v[kPanelGroup / W];
   for (int i = 0; i < count / W; i++) v[i] = load(x + i * W);
-  *d = roundGroup(v, count, codes);
-  *start = startFor(codes, count);
+  return roundGroup<Top>(v, count, codes);
 }
 
+template <class Sums>
+inline void roundActivations(const float* x, int count, int8_t* codes, float* d, int32_t* start) {
+  *d = roundFloats<Sums::kTop>(x, count, codes);
+  *start = Sums::arrange(codes, count);
+}
+
+template <class Sums>
 void roundRow(const float* x, int64_t k, int8_t* codes, float* d, int32_t* starts) {
-  for (; k >= kPanelGroup; k -= kPanelGroup, x += kPanelGroup, codes += kPanelGroup) roundActivations(x, kPanelGroup, codes, d++, starts++);
-  if (k > 0) roundActivations(x, (int)k, codes, d, starts);
+  for (; k >= kPanelGroup; k -= kPanelGroup, x += kPanelGroup, codes += kPanelGroup) roundActivations<Sums>(x, kPanelGroup, codes, d++, starts++);
+  if (k > 0) roundActivations<Sums>(x, (int)k, codes, d, starts);
 }
 
-template <int Group>
+template <int Group, int Top>
 inline float coarsenCodes(int count, int8_t* codes, const float* scales, const float* shifts) {
   F v[kPanelGroup / W];
   for (int i = 0; i < count / W; i++) v[i] = mul(codeFloats(codes + i * W), splat(scales[i * W / Group]));
   if (shifts)
     for (int i = 0; i < count / W; i++) v[i] = add(v[i], splat(shifts[i * W / Group]));
-  return roundGroup(v, count, codes);
+  return roundGroup<Top>(v, count, codes);
 }
 
-template <int Group>
+template <int Group, int Top>
 inline void coarsenGroups(int8_t* codes, const float* scales, const float* shifts, int64_t k, float* coarse) {
   for (; k >= kPanelGroup; k -= kPanelGroup, codes += kPanelGroup) {
-    *coarse++ = coarsenCodes<Group>(kPanelGroup, codes, scales, shifts);
+    *coarse++ = coarsenCodes<Group, Top>(kPanelGroup, codes, scales, shifts);
     scales += kPanelGroup / Group;
     if (shifts) shifts += kPanelGroup / Group;
   }
-  if (k > 0) *coarse = coarsenCodes<Group>((int)k, codes, scales, shifts);
+  if (k > 0) *coarse = coarsenCodes<Group, Top>((int)k, codes, scales, shifts);
 }
 
 // Codes with scales and shifts (null: none) per group of 16 or 32, in place.
-void coarsenFloats(int8_t* codes, const float* scales, const float* shifts, int group, int64_t k, float* coarse) {
-  if (group == 16) coarsenGroups<16>(codes, scales, shifts, k, coarse);
-  else coarsenGroups<32>(codes, scales, shifts, k, coarse);
+template <int Top>
+void coarsenScaled(int8_t* codes, const float* scales, const float* shifts, int group, int64_t k, float* coarse) {
+  if (group == 16) coarsenGroups<16, Top>(codes, scales, shifts, k, coarse);
+  else coarsenGroups<32, Top>(codes, scales, shifts, k, coarse);
+}
+
+template <int Top>
+void coarsenFloats(const float* x, int64_t k, int8_t* codes, float* coarse) {
+  for (; k > 0; k -= kPanelGroup, x += kPanelGroup, codes += kPanelGroup) *coarse++ = roundFloats<Top>(x, k < kPanelGroup ? (int)k : kPanelGroup, codes);
 }
 
 // The scales of a panel, and its codes through `column(first, outs, tile, vectors, v)`: outputs [first, first + outs), at most

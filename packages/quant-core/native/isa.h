@@ -37,7 +37,8 @@ struct GemvInput {
 };
 
 // Int8 products of many rows. Both sides are int8 codes with a scale per kPanelGroup inputs (the last group of a row may be
-// shorter): activations are rounded so once, weights of any quantized type as they are put into a panel.
+// shorter): activations are rounded so once, weights of any quantized type as they are put into a panel. How many bits of a
+// code are used, and the order of activations' codes, is up to the level.
 constexpr int kPanelGroup = 128;
 inline int64_t panelGroups(int64_t k) { return (k + kPanelGroup - 1) / kPanelGroup; }
 
@@ -54,12 +55,16 @@ struct Int8Panel {
   int outs;
   uint8_t* codes;           // tiles of the level's width one after the other: [k / 4, width, 4]
   float* scales;            // [groups, kPanelOuts]
+  int32_t* starts;          // [groups, kPanelOuts]: what is added to the activations' starts, for levels that do so
 };
 
 struct Int8Kernels {
+  int top;                  // largest magnitude of activations' codes
   void (*round)(const float* x, int64_t k, int8_t* codes, float* d, int32_t* starts);
   // A row of quantized weights to codes [k] and scales [groups]. space: 8 * k bytes.
   void (*coarsen)(const WeightMatrix& w, int64_t row, int8_t* codes, float* scales, void* space);
+  // The same of a row of floats, k of them, a multiple of 32.
+  void (*coarsenFloats)(const float* x, int64_t k, int8_t* codes, float* scales);
   // codes [outs, k], scales [outs, groups]
   void (*pack)(const int8_t* codes, const float* scales, const Int8Panel& panel);
   // out[row * stride + o] = bias[o] (may be null) + product, for rows [begin, end). Fetches `ahead` meanwhile, which is read next.
@@ -183,7 +188,8 @@ const Isa* isaAvx2();
 const Isa* isaAvxVnni();     // AVX2 with 256-bit dot products
 const Isa* isaAvx512();      // F, BW, DQ, VL, VNNI
 const Isa* isaAvx512Bf16();  // the same with BF16 tiles
-const Isa* isaAmx();         // the same with AMX tiles
+const Isa* isaAvx512Pairs(); // the same with int8 products in pairs of inputs
+const Isa* isaAmx();         // BF16's with AMX tiles
 bool requestAmx();           // whether the operating system lets this process use them
 #if defined(VOXQUANT_KERNEL_CHECK)
 // The same levels for machines without their instructions.

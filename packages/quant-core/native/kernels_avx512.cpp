@@ -99,6 +99,7 @@ inline int32_t startFor(const int8_t* codes, int count) {
 }  // namespace voxquant
 
 #include "int8_panel.h"
+#include "int8_pairs.h"
 
 namespace voxquant {
 namespace {
@@ -106,9 +107,16 @@ namespace {
 // A weight's codes become coarse by factors in 16 bits, the ratios of their scales to the largest scale of a group of
 // kPanelGroup, after they were shifted to the left as far as eight bits allow. Where scales are equal nothing is lost.
 
+// What codes up to 127 are multiplied with for codes up to Top: a half where they were shifted, which leaves integers; else
+// not, since all halves would be rounded upwards, which adds up in products with inputs of one sign.
+template <int Top>
+inline float fitTo(int shift) {
+  return Top == 127 ? 1.0f : shift > 0 ? 0.5f : (float)Top / 127.0f;
+}
+
 // 32767 * ratio for sixteen scales of Group codes each (missing ones are zero), and the `coarse` scales of codes that are
-// shifted so far.
-template <int Group>
+// shifted so far; both for codes up to Top.
+template <int Group, int Top>
 inline void factorsOf(F scale, int count, int shift, int16_t* factors, float* coarse) {
   // Of each group the scale of the largest magnitude, with its sign: codes reach further below zero than above.
   F most = scale, least = scale;
@@ -121,9 +129,10 @@ inline void factorsOf(F scale, int count, int shift, int16_t* factors, float* co
     least = smaller(least, _mm512_shuffle_f32x4(least, least, 0xb1));
   }
   const F top = _mm512_mask_mov_ps(most, _mm512_cmp_ps_mask(magnitude(least), magnitude(most), _CMP_GT_OQ), least);
-  const F unit = mul(top, splat(1.0f / (float)(1 << shift)));
+  const float fit = fitTo<Top>(shift);
+  const F unit = mul(top, splat(1.0f / (fit * (float)(1 << shift))));
   const F ratio = _mm512_maskz_div_ps(_mm512_cmp_ps_mask(magnitude(top), splat(1e-30f), _CMP_NLE_UQ), scale, top);
-  _mm256_storeu_si256((__m256i*)factors, _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(mul(ratio, splat(32767.0f)))));
+  _mm256_storeu_si256((__m256i*)factors, _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(mul(ratio, splat(32767.0f * fit)))));
   // Not compressed as it is stored: that takes Zen 4 as long as all the rest.
   constexpr int kFine = kPanelGroup / Group;
   storePart(coarse, _mm512_maskz_compress_ps(Group == 16 ? 0x0101 : 0x1111, unit), (count + kFine - 1) / kFine);
@@ -167,18 +176,19 @@ inline int roomAbove(const int8_t* codes, int64_t k) {
 }
 
 // space: k / 8 + 64 bytes
-template <int Group>
+template <int Group, int Top>
 inline void coarsenInts(int8_t* codes, const float* scales, int64_t k, float* coarse, int16_t* space) {
   const int shift = roomAbove(codes, k);
   for (int64_t left = k / Group, at = 0; left > 0; left -= 16, at += 16) {
     const int count = left < 16 ? (int)left : 16;
-    factorsOf<Group>(loadPart(scales + at, count), count, shift, space + at, coarse + at * Group / kPanelGroup);
+    factorsOf<Group, Top>(loadPart(scales + at, count), count, shift, space + at, coarse + at * Group / kPanelGroup);
   }
   scaleAll<Group>(k, shift, space, codes, [&](int64_t i, __mmask16 some) { return _mm512_maskz_loadu_epi32(some, codes + i); });
 }
 
 // From the blocks at once: codes of Q8_0 fill eight bits. The scales of a row first, so that none is loaded as part of a
 // vector while it is on its way to memory, and divisions overlap.
+template <int Top>
 void coarsenQ8_0(const uint8_t* blocks, int64_t k, int8_t* codes, float* coarse, uint16_t* space) {
   constexpr int64_t kBytes = 34;
   const int64_t count = k / 32, padded = (count + 15) / 16 * 16;
@@ -187,7 +197,7 @@ void coarsenQ8_0(const uint8_t* blocks, int64_t k, int8_t* codes, float* coarse,
   for (int64_t j = 0; j < count; j++) memcpy(halves + j, blocks + j * kBytes, 2);
   for (int64_t j = count; j < padded; j++) halves[j] = 0;
   for (int64_t j = 0; j < count; j += 16)
-    factorsOf<32>(loadHalf((const uint8_t*)(halves + j)), count - j < 16 ? (int)(count - j) : 16, 0, factors + j, coarse + j * 32 / kPanelGroup);
+    factorsOf<32, Top>(loadHalf((const uint8_t*)(halves + j)), count - j < 16 ? (int)(count - j) : 16, 0, factors + j, coarse + j * 32 / kPanelGroup);
   scaleAll<32>(k, 0, factors, codes, [&](int64_t i, __mmask16 some) {
     const uint8_t* block = blocks + i / 32 * kBytes;
     const __m256i first = load256(block + 2);
@@ -195,15 +205,16 @@ void coarsenQ8_0(const uint8_t* blocks, int64_t k, int8_t* codes, float* coarse,
   });
 }
 
+template <int Top>
 void coarsenRow(const WeightMatrix& w, int64_t row, int8_t* codes, float* coarse, void* space) {
-  if (w.dtype == Q8_0) return coarsenQ8_0(w.row(row), w.in, codes, coarse, (uint16_t*)space);
+  if (w.dtype == Q8_0) return coarsenQ8_0<Top>(w.row(row), w.in, codes, coarse, (uint16_t*)space);
   const int group = w.traits->group;
   float* scales = (float*)space;
   float* shifts = scales + w.in / group;
   unpackAvx2(w.dtype, w.row(row), w.in, codes, scales, shifts);
-  if (w.traits->shifted) coarsenFloats(codes, scales, shifts, group, w.in, coarse);
-  else if (group == 16) coarsenInts<16>(codes, scales, w.in, coarse, (int16_t*)(shifts + w.in / group));
-  else coarsenInts<32>(codes, scales, w.in, coarse, (int16_t*)(shifts + w.in / group));
+  if (w.traits->shifted) coarsenScaled<Top>(codes, scales, shifts, group, w.in, coarse);
+  else if (group == 16) coarsenInts<16, Top>(codes, scales, w.in, coarse, (int16_t*)(shifts + w.in / group));
+  else coarsenInts<32, Top>(codes, scales, w.in, coarse, (int16_t*)(shifts + w.in / group));
 }
 
 void packInt8(const int8_t* codes, const float* scales, const Int8Panel& panel) {
@@ -212,9 +223,13 @@ void packInt8(const int8_t* codes, const float* scales, const Int8Panel& panel) 
   });
 }
 
-const Int8Kernels kInt8 = {roundRow, coarsenRow, packInt8, multiplyPanel<QuadSums>, multiplyGathered<QuadSums>};
+const Int8Kernels kInt8 = {127, roundRow<QuadSums>, coarsenRow<127>, coarsenFloats<127>, packInt8, multiplyPanel<QuadSums>, multiplyGathered<QuadSums>};
 
 }  // namespace
+
+extern const Int8Kernels kInt8Pairs = {
+    PairSums::kTop, roundRow<PairSums>, coarsenRow<PairSums::kTop>, coarsenFloats<PairSums::kTop>, packPairs, multiplyPanel<PairSums>, multiplyGathered<PairSums>,
+};
 
 extern const Isa kAvx512 = {
     "avx512vnni", kLanes, true, unpackAvx2,     dequantizeAvx2, gemvExact,         gemvFast,        quantizeRow,

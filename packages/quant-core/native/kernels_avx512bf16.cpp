@@ -5,6 +5,7 @@
 
 namespace voxquant {
 const Isa* isaAvx512Bf16() { return nullptr; }
+const Isa* isaAvx512Pairs() { return nullptr; }
 }  // namespace voxquant
 
 #else
@@ -15,6 +16,7 @@ const Isa* isaAvx512Bf16() { return nullptr; }
 namespace voxquant {
 
 extern const Isa kAvx512;
+extern const Int8Kernels kInt8Pairs;
 
 namespace {
 
@@ -115,6 +117,16 @@ const Isa* isaAvx512Bf16() {
     t.tileBf16 = tileBf16;
     t.packTileBf16 = packTileBf16;
     t.convBf16 = &kConvBf16;
+    return t;
+  }();
+  return &table;
+}
+
+const Isa* isaAvx512Pairs() {
+  static const Isa table = [] {
+    Isa t = *isaAvx512Bf16();
+    t.name = "avx512pairs";
+    t.int8 = &kInt8Pairs;
     return t;
   }();
   return &table;

@@ -456,10 +456,10 @@ void coarsenRow(const WeightMatrix& w, int64_t row, int8_t* codes, float* coarse
   float* scales = (float*)space;
   float* shifts = scales + w.in / w.traits->group;
   unpackNeon(w.dtype, w.row(row), w.in, codes, scales, shifts);
-  coarsenFloats(codes, scales, w.traits->shifted ? shifts : nullptr, w.traits->group, w.in, coarse);
+  coarsenScaled<127>(codes, scales, w.traits->shifted ? shifts : nullptr, w.traits->group, w.in, coarse);
 }
 
-const Int8Kernels kInt8 = {roundRow, coarsenRow, packInt8, multiplyPanel<QuadSums>, multiplyGathered<QuadSums>};
+const Int8Kernels kInt8 = {127, roundRow<QuadSums>, coarsenRow, coarsenFloats<127>, packInt8, multiplyPanel<QuadSums>, multiplyGathered<QuadSums>};
 
 inline Isa levelOf(const char* name) {
   Isa level = {};

@@ -41,7 +41,8 @@ namespace {
 // Weights [(end - begin) / 8, V * W / 2, 2, 8].
 struct SquareSums {
   template <int R, int V>
-  static inline void sum(const TileRows<R>& rows, int64_t, int64_t begin, int64_t end, const uint8_t* weights, I (&dot)[R][V]) {
+  static inline void sum(const TileRows<R>& rows, int64_t, int64_t begin, int64_t end, const uint8_t* weights, const int32_t* /* panelStarts */,
+                         I (&dot)[R][V]) {
     constexpr int kPairs = (R + 1) / 2;
     I squares[kPairs][2 * V];  // lanes (x0 w0, x0 w1, x1 w0, x1 w1)
     for (int p = 0; p < kPairs; p++)
@@ -79,7 +80,7 @@ void packSquares(const int8_t* codes, const float* scales, const Int8Panel& pane
   });
 }
 
-const Int8Kernels kSquares = {roundRow, coarsenRow, packSquares, multiplyPanel<SquareSums>, multiplyGathered<SquareSums>};
+const Int8Kernels kSquares = {127, roundRow<QuadSums>, coarsenRow, coarsenFloats<127>, packSquares, multiplyPanel<SquareSums>, multiplyGathered<SquareSums>};
 
 }  // namespace
 

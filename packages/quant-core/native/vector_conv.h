@@ -20,20 +20,28 @@ inline void finishConv(F sum, const ConvOutput& to, int row, int first) {
   storePart(to.out + at, sum, count);
 }
 
-// Whole rows of a panel: sixteen outputs whose values of four bytes go side by side, `vectors` such groups of outputs in turn.
-inline void packConvColumns(const uint8_t* rows, int64_t stride, int outs, int64_t bytes, int vectors, int flip, uint8_t* to) {
-  const __m512i bits = _mm512_set1_epi8((char)flip);
+// Values of four bytes of up to sixteen rows, missing ones zero, side by side: take(quads, count, i) gets `count` vectors, at
+// most 16, from byte i of the rows on. change: 64 bytes of a row before that.
+template <class Change, class Take>
+inline void takeColumns(const uint8_t* rows, int64_t stride, int outs, int64_t bytes, Change&& change, Take&& take) {
   for (int64_t i = 0; i < bytes; i += 64) {
     const int64_t left = bytes - i;
     const __mmask16 some = left >= 64 ? 0xffff : first((int)(left / 4));
     F t[16];
     for (int o = 0; o < 16; o++)
-      t[o] = o < outs ? _mm512_castsi512_ps(_mm512_maskz_loadu_epi32(some, rows + o * stride + i)) : splat(0.0f);
+      t[o] = o < outs ? _mm512_castsi512_ps(change(_mm512_maskz_loadu_epi32(some, rows + o * stride + i))) : splat(0.0f);
     transpose16(t);
-    const int count = left >= 64 ? 16 : (int)(left / 4);
-    for (int j = 0; j < count; j++)
-      _mm512_storeu_si512(to + (i / 4 + j) * vectors * 64, _mm512_xor_si512(_mm512_castps_si512(t[j]), bits));
+    take(t, left >= 64 ? 16 : (int)(left / 4), i);
   }
+}
+
+// Whole rows of a panel: sixteen outputs whose values of four bytes go side by side, `vectors` such groups of outputs in turn.
+inline void packConvColumns(const uint8_t* rows, int64_t stride, int outs, int64_t bytes, int vectors, int flip, uint8_t* to) {
+  const __m512i bits = _mm512_set1_epi8((char)flip);
+  takeColumns(rows, stride, outs, bytes, [](__m512i row) { return row; }, [&](const F* quads, int count, int64_t i) {
+    for (int j = 0; j < count; j++)
+      _mm512_storeu_si512(to + (i / 4 + j) * vectors * 64, _mm512_xor_si512(_mm512_castps_si512(quads[j]), bits));
+  });
 }
 
 }  // namespace

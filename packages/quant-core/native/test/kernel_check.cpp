@@ -87,9 +87,9 @@ std::vector<double> groupTops(const float* row, int64_t n, int64_t group) {
   return tops;
 }
 
-// Rounding of one activation changes a product by at most half its step: amax / 254 per group of inputs (int8), 2^-9 (bfloat16
-// of both factors). Int8 products of many rows round weights too, whose step may be a little larger than their largest
-// magnitude asks for. A little is added for the sums.
+// Rounding of one activation changes a product by at most half its step: amax / 254 per group of inputs (int8; amax / 126 where
+// codes have seven bits), 2^-9 (bfloat16 of both factors). Int8 products of many rows round weights too, whose step may be a
+// little larger than their largest magnitude asks for. A little is added for the sums.
 void checkLinear(const std::string& level, const Matrix& m, int64_t rows, bool fast) {
   const int64_t in = m.weight.in, out = m.weight.out;
   const std::vector<float> x = randoms(rows * in), bias = randoms(out);
@@ -100,6 +100,7 @@ void checkLinear(const std::string& level, const Matrix& m, int64_t rows, bool f
   std::vector<double> wanted(got.size()), limit(got.size());
   const bool dense = m.weight.traits->group == 0, panels = !dense && rows > kGemvRows && isa().int8;
   const int64_t group = panels ? kPanelGroup : 32;
+  const double halfStep = 1 / (2.0 * (panels ? isa().int8->top : 127) - 1);
   for (int64_t r = 0; r < rows; r++) {
     const std::vector<double> tops = groupTops(x.data() + r * in, in, group);
     for (int64_t o = 0; o < out; o++) {
@@ -110,8 +111,8 @@ void checkLinear(const std::string& level, const Matrix& m, int64_t rows, bool f
         const double w = row[i], p = w * x[(size_t)(r * in + i)];
         sum += p;
         size += fabs(p);
-        slack += dense ? fabs(p) / 120 : fabs(w) * tops[(size_t)(i / group)] / 253;
-        if (panels) slack += 1.3 * fabs(x[(size_t)(r * in + i)]) * weightTops[(size_t)(i / group)] / 253;
+        slack += dense ? fabs(p) / 120 : fabs(w) * tops[(size_t)(i / group)] * halfStep;
+        if (panels) slack += 1.3 * fabs(x[(size_t)(r * in + i)]) * weightTops[(size_t)(i / group)] * halfStep;
       }
       wanted[(size_t)(r * out + o)] = sum;
       limit[(size_t)(r * out + o)] = 4e-6 * size + (fast ? slack : 0);
@@ -315,6 +316,8 @@ void checkConv(const std::string& level, int32_t dtype, bool fast, int64_t chann
   const Matrix m = randomMatrix(dtype, g.outChannels, depth);
   const std::vector<float> x = randoms(g.batch * g.height * g.width * g.inChannels), bias = randoms(g.outChannels);
   std::vector<float> got((size_t)(g.batch * g.outHeight() * g.outWidth() * g.outChannels));
+  const bool codes = fast && isa().int8 && m.weight.traits->group > 0;
+  const double rounding = codes ? 127.0 / isa().int8->top / 120 : 1.0 / 120;
   KeptFilter filter;
   conv2d(x.data(), g, m.weight, bias.data(), got.data(), fast, filter);
   std::vector<double> wanted(got.size()), limit(got.size());
@@ -334,7 +337,7 @@ void checkConv(const std::string& level, int32_t dtype, bool fast, int64_t chann
                 size += fabs(p);
               }
           wanted[at] = sum;
-          limit[at] = size * (fast ? 1.0 / 120 : 4e-6);
+          limit[at] = size * (fast ? rounding : 4e-6);
         }
   expectClose(level + " conv2d type " + std::to_string(dtype) + " channels " + std::to_string(channels) + (fast ? " fast" : " exact"), got, wanted, limit);
 }

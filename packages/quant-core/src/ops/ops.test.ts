@@ -1,4 +1,6 @@
 import { setBackend, slice, tensor2d, tensor4d, type Tensor } from "@tensorflow/tfjs-core";
+import { describeBackend } from "../backends/describe.js";
+import { INT8_LEVELS } from "../backends/native/testing.js";
 import { createReferenceDevice } from "../backends/reference/device.js";
 import { ConfigError, FormatError } from "../errors.js";
 import { Embedding, forwardTogether, LinearLayer, QuantizedLinear, StandardLinear } from "../linear.js";
@@ -19,7 +21,7 @@ const WEIGHT_TYPES = [
 
 it("has a fast backend to test", () => expect([...devices.keys()]).toContain("wasm"));
 
-describe.each([...devices])("ops on %s equal the reference", (_, device) => {
+describe.each([...devices])("ops on %s equal the reference", (backend, device) => {
   const exact = new Runtime(device, "exact");
   const fast = new Runtime(device, "fast");
   const reference = new Runtime(createReferenceDevice(), "exact");
@@ -61,8 +63,10 @@ describe.each([...devices])("ops on %s equal the reference", (_, device) => {
         values(runtime, () => LinearLayer.create(runtime, weight).forward(tensor2d(x, [rows, columns])))[0]!;
       const actual = run(fast);
       // A fast kernel may round activations to int8 or bf16 or not at all, and weights of more rows to int8 per 128 inputs,
-      // which errs by 1.7 of the reference's int8 activations per 32: what counts is the distance to exact.
-      const allowed = Math.max(rmsError(run(referenceFast), run(reference)) * 2, 0.005);
+      // which errs by 1.7 of the reference's int8 activations per 32, with codes of seven bits by 3.4: what counts is the
+      // distance to exact.
+      const sevenBits = backend === "native" && INT8_LEVELS.get(describeBackend(backend).isa) === 63;
+      const allowed = Math.max(rmsError(run(referenceFast), run(reference)) * (sevenBits ? 4 : 2), 0.005);
       expect(rmsError(actual, run(reference))).toBeLessThan(allowed);
     });
 

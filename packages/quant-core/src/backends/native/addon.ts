@@ -237,7 +237,7 @@ let problem: string | null = null;
 /**
  * The native addon, loaded once: a prebuilt binary for this platform, else the one that native/build.mjs compiled.
  * Null where there is none or it does not load (see `addonProblem`). VOXQUANT_NATIVE=off disables it; VOXQUANT_ISA
- * (baseline, avx2, avx512vnni, avx512bf16, avx512) lowers the instruction set.
+ * (baseline, avx2, avx512vnni, avx512bf16, ...) lowers the instruction set.
  */
 export function loadAddon(): NativeAddon | null {
   if (loaded === undefined) loaded = isNode ? findAddon() : null;

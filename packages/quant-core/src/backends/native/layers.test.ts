@@ -2,7 +2,7 @@ import { createHostKvCache, type HostKvCache } from "../host-kv-cache.js";
 import { createReferenceKernels } from "../reference/device.js";
 import type { AttentionSegment, Conv2dGeometry, Precision } from "../../ops/kernels.js";
 import { createNativeKernels, prepareWeight } from "./kernels.js";
-import { addonForTests, atEveryLevel, below, gaussian, randomWeight } from "./testing.js";
+import { addonForTests, atEveryLevel, below, gaussian, INT8_LEVELS, randomWeight } from "./testing.js";
 
 const { abs, max, sqrt } = Math;
 
@@ -25,7 +25,7 @@ function error(actual: Float32Array, expected: Float32Array): number {
 /** Runs a kernel natively at every level and once in the reference, and compares `length` outputs. */
 function compare(
   length: number,
-  limit: number,
+  limit: number | ((level: string) => number),
   run: (kernels: typeof reference, out: Float32Array) => void,
 ): void {
   const expected = new Float32Array(length);
@@ -34,7 +34,10 @@ function compare(
   atEveryLevel(addon!, (level) => {
     const out = new Float32Array(length).fill(NaN);
     run(kernels as unknown as typeof reference, out);
-    expect([level, error(out, expected)]).toEqual([level, below(limit)]);
+    expect([level, error(out, expected)]).toEqual([
+      level,
+      below(typeof limit === "number" ? limit : limit(level)),
+    ]);
   });
 }
 
@@ -265,7 +268,8 @@ describe("conv2d", () => {
       compare(length, 1e-5, (kernels, out) => run("exact", kernels, out));
       // bfloat16 on both sides: 2^-8 each, of sums of `columns` random products; quantized, int8 per 128 inputs; of few
       // inputs the activation alone is rougher
-      const limit = columns < 16 ? 1e-4 : dtype === "Q8_0" ? 0.05 : max(0.02, 0.1 / sqrt(columns));
+      const codes = (level: string) => 0.05 * (127 / (INT8_LEVELS.get(level) ?? 127));
+      const limit = columns < 16 ? 1e-4 : dtype === "Q8_0" ? codes : max(0.02, 0.1 / sqrt(columns));
       const fast = (kernels: typeof reference, out: Float32Array) =>
         run(kernels === reference ? "exact" : "fast", kernels, out);
       compare(length, limit, fast);

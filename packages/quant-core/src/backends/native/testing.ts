@@ -11,6 +11,17 @@ export function addonForTests(): NativeAddon | null {
   return addon;
 }
 
+/**
+ * Instruction sets that round quantized weights and more than 8 rows of activations to int8 per 128 inputs, and the largest
+ * magnitude of a code: seven bits where products are made in pairs of inputs.
+ */
+export const INT8_LEVELS: ReadonlyMap<string, number> = new Map([
+  ...["avxvnni", "avx512vnni", "avx512bf16", "amx", "neondotprod", "neoni8mm"].map(
+    (level) => [level, 127] as const,
+  ),
+  ["avx512pairs", 63],
+]);
+
 /** Reproducible values, roughly normal with standard deviation `scale`. */
 export function gaussian(count: number, scale: number, seed: number): Float32Array {
   let state = imul(seed, 2654435761) >>> 0;
