@@ -20,7 +20,8 @@ const DECODER_LAYERS = 3;
  * RMS error, relative to the output's RMS, of one matrix product with activations and weights rounded to int8 in groups of
  * 128: the largest of 128 Gaussian values lies near 2.8 σ, so a step is 2.8/127 σ and its rounding error 1/√12 of that,
  * 0.0064 σ; signs are random, so the product keeps the ratio, and both sides together give 0.009. Products of few rows
- * (activations in groups of 32 alone, 0.0055) and bfloat16 (2⁻⁹ at most) stay below it.
+ * (activations in groups of 32 alone, 0.0055) and bfloat16 (2⁻⁹ at most) stay below it. Where codes have seven bits (AMD) it
+ * is 0.018, which the margin covers too.
  */
 const ROUNDING_ERROR = 0.009;
 
