@@ -114,10 +114,10 @@ inline float fitTo(int shift) {
   return Top == 127 ? 1.0f : shift > 0 ? 0.5f : (float)Top / 127.0f;
 }
 
-// 32767 * ratio for sixteen scales of Group codes each (missing ones are zero), and the `coarse` scales of codes that are
-// shifted so far; both for codes up to Top.
+// 32767 * ratio for sixteen scales of Group codes each (missing ones are zero), twice in 16 bits, and the `coarse` scales of
+// codes that are shifted so far; both for codes up to Top.
 template <int Group, int Top>
-inline void factorsOf(F scale, int count, int shift, int16_t* factors, float* coarse) {
+inline void factorsOf(F scale, int count, int shift, int32_t* factors, float* coarse) {
   // Of each group the scale of the largest magnitude, with its sign: codes reach further below zero than above.
   F most = scale, least = scale;
   most = larger(most, _mm512_permute_ps(most, 0xb1));
@@ -132,34 +132,39 @@ inline void factorsOf(F scale, int count, int shift, int16_t* factors, float* co
   const float fit = fitTo<Top>(shift);
   const F unit = mul(top, splat(1.0f / (fit * (float)(1 << shift))));
   const F ratio = _mm512_maskz_div_ps(_mm512_cmp_ps_mask(magnitude(top), splat(1e-30f), _CMP_NLE_UQ), scale, top);
-  _mm256_storeu_si256((__m256i*)factors, _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(mul(ratio, splat(32767.0f * fit)))));
+  const __m512i factor = _mm512_cvtps_epi32(mul(ratio, splat(32767.0f * fit)));
+  _mm512_storeu_si512(factors, _mm512_mask_blend_epi16(0xaaaaaaaa, factor, _mm512_slli_epi32(factor, 16)));
   // Not compressed as it is stored: that takes Zen 4 as long as all the rest.
   constexpr int kFine = kPanelGroup / Group;
   storePart(coarse, _mm512_maskz_compress_ps(Group == 16 ? 0x0101 : 0x1111, unit), (count + kFine - 1) / kFine);
 }
 
-// 64 codes times 2^shift times their factors, rounded. Each second one at a time, in the upper halves of 16 bits.
-inline __m512i scaleCodes(__m512i codes, int shift, __m512i factor) {
-  const __m512i upper = _mm512_set1_epi16((short)0xff00), half = _mm512_set1_epi16(0x80);
-  const __m128i by = _mm_cvtsi32_si128(shift);
-  const __m512i even = _mm512_mulhrs_epi16(_mm512_sll_epi16(_mm512_slli_epi16(codes, 8), by), factor);
-  const __m512i odd = _mm512_mulhrs_epi16(_mm512_sll_epi16(_mm512_and_si512(codes, upper), by), factor);
-  const __m512i low = _mm512_srli_epi16(_mm512_adds_epi16(even, half), 8);
-  return _mm512_ternarylogic_epi32(upper, _mm512_adds_epi16(odd, half), low, 0xca);  // upper ? odd : low
+// 32 codes times 2^shift times their factors, in 16 bits.
+template <bool Shifted>
+inline __m512i scaleCodes(__m256i codes, __m128i shift, __m512i factors) {
+  const __m512i wide = _mm512_cvtepi8_epi16(codes);
+  return _mm512_mulhrs_epi16(Shifted ? _mm512_sll_epi16(wide, shift) : wide, factors);
 }
 
-// Codes [k] of `load(i, mask)`, 64 from i on, to coarse ones; factors [k / Group, up to a multiple of 16].
-template <int Group, class Load>
-inline void scaleAll(int64_t k, int shift, const int16_t* factors, int8_t* codes, Load&& load) {
-  const __m512i spread = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
-  const __m512i first = _mm512_permutexvar_epi32(spread, Group == 16 ? _mm512_set4_epi32(0x30003, 0x20002, 0x10001, 0)
-                                                                     : _mm512_set4_epi32(0x10001, 0x10001, 0, 0));
-  for (int64_t i = 0; i < k; i += 64) {
-    const __mmask16 some = k - i < 64 ? 0xff : 0xffff;
-    const __m128i near = _mm_loadu_si64(factors + i / Group);
-    const __m512i factor = _mm512_permutexvar_epi16(first, _mm512_castsi128_si512(near));
-    _mm512_mask_storeu_epi32(codes + i, some, scaleCodes(load(i, some), shift, factor));
+// The factors of 32 codes, of pairs of equal ones.
+template <int Group>
+inline __m512i factorsAt(const int32_t* pairs, int64_t i) {
+  const __m512i first = _mm512_set1_epi32(pairs[i / Group]);
+  return Group == 32 ? first : _mm512_mask_set1_epi32(first, 0xff00, pairs[i / Group + 1]);
+}
+
+// Codes [k] of `load(i)`, 32 from i on, to coarse ones; factors [k / Group] in pairs.
+template <int Group, bool Shifted, class Load>
+inline void scaleAll(int64_t k, int shift, const int32_t* factors, int8_t* codes, Load&& load) {
+  const __m128i by = _mm_cvtsi32_si128(shift);
+  const __m512i inOrder = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+  int64_t i = 0;
+  for (; i + 64 <= k; i += 64) {
+    const __m512i low = scaleCodes<Shifted>(load(i), by, factorsAt<Group>(factors, i));
+    const __m512i high = scaleCodes<Shifted>(load(i + 32), by, factorsAt<Group>(factors, i + 32));
+    _mm512_storeu_si512(codes + i, _mm512_permutexvar_epi64(inOrder, _mm512_packs_epi16(low, high)));
   }
+  if (i < k) _mm256_storeu_si256((__m256i*)(codes + i), _mm512_cvtsepi16_epi8(scaleCodes<Shifted>(load(i), by, factorsAt<Group>(factors, i))));
 }
 
 // How far codes can be shifted to the left inside eight bits.
@@ -175,15 +180,15 @@ inline int roomAbove(const int8_t* codes, int64_t k) {
   return all == 0 ? 7 : __builtin_clz(all) - 25;
 }
 
-// space: k / 8 + 64 bytes
+// space: k / 4 + 64 bytes
 template <int Group, int Top>
-inline void coarsenInts(int8_t* codes, const float* scales, int64_t k, float* coarse, int16_t* space) {
+inline void coarsenInts(int8_t* codes, const float* scales, int64_t k, float* coarse, int32_t* space) {
   const int shift = roomAbove(codes, k);
   for (int64_t left = k / Group, at = 0; left > 0; left -= 16, at += 16) {
     const int count = left < 16 ? (int)left : 16;
     factorsOf<Group, Top>(loadPart(scales + at, count), count, shift, space + at, coarse + at * Group / kPanelGroup);
   }
-  scaleAll<Group>(k, shift, space, codes, [&](int64_t i, __mmask16 some) { return _mm512_maskz_loadu_epi32(some, codes + i); });
+  scaleAll<Group, true>(k, shift, space, codes, [&](int64_t i) { return load256((const uint8_t*)codes + i); });
 }
 
 // From the blocks at once: codes of Q8_0 fill eight bits. The scales of a row first, so that none is loaded as part of a
@@ -193,16 +198,12 @@ void coarsenQ8_0(const uint8_t* blocks, int64_t k, int8_t* codes, float* coarse,
   constexpr int64_t kBytes = 34;
   const int64_t count = k / 32, padded = (count + 15) / 16 * 16;
   uint16_t* const halves = space;
-  int16_t* const factors = (int16_t*)space + padded;
+  int32_t* const factors = (int32_t*)(space + padded);
   for (int64_t j = 0; j < count; j++) memcpy(halves + j, blocks + j * kBytes, 2);
   for (int64_t j = count; j < padded; j++) halves[j] = 0;
   for (int64_t j = 0; j < count; j += 16)
     factorsOf<32, Top>(loadHalf((const uint8_t*)(halves + j)), count - j < 16 ? (int)(count - j) : 16, 0, factors + j, coarse + j * 32 / kPanelGroup);
-  scaleAll<32>(k, 0, factors, codes, [&](int64_t i, __mmask16 some) {
-    const uint8_t* block = blocks + i / 32 * kBytes;
-    const __m256i first = load256(block + 2);
-    return _mm512_inserti64x4(_mm512_castsi256_si512(first), some == 0xffff ? load256(block + kBytes + 2) : first, 1);
-  });
+  scaleAll<32, false>(k, 0, factors, codes, [&](int64_t i) { return load256(blocks + i / 32 * kBytes + 2); });
 }
 
 template <int Top>
@@ -213,8 +214,8 @@ void coarsenRow(const WeightMatrix& w, int64_t row, int8_t* codes, float* coarse
   float* shifts = scales + w.in / group;
   unpackAvx2(w.dtype, w.row(row), w.in, codes, scales, shifts);
   if (w.traits->shifted) coarsenScaled<Top>(codes, scales, shifts, group, w.in, coarse);
-  else if (group == 16) coarsenInts<16, Top>(codes, scales, w.in, coarse, (int16_t*)(shifts + w.in / group));
-  else coarsenInts<32, Top>(codes, scales, w.in, coarse, (int16_t*)(shifts + w.in / group));
+  else if (group == 16) coarsenInts<16, Top>(codes, scales, w.in, coarse, (int32_t*)(shifts + w.in / group));
+  else coarsenInts<32, Top>(codes, scales, w.in, coarse, (int32_t*)(shifts + w.in / group));
 }
 
 void packInt8(const int8_t* codes, const float* scales, const Int8Panel& panel) {
