@@ -18,14 +18,17 @@ namespace {
 struct PairSums {
   static constexpr int kTop = 63;  // weights may reach -64: -63 - 64 + 128 is a byte still, and so is 63 + 64 + 128
 
-  // QuadSums::arrange
-  static inline int32_t arrange(int8_t* codes, int count) {
+  // QuadSums::place
+  static inline int32_t place(const F* v, int count, F inverse, int8_t* codes) {
+    const __m512i quads = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     const __m512i order = _mm512_set4_epi32(0x0f0d0b09, 0x0e0c0a08, 0x07050301, 0x06040200), offset = _mm512_set1_epi64(0x80808080);
     __m512i sums = _mm512_setzero_si512();
     for (int i = 0; i < count; i += 64) {
-      const __mmask16 some = count - i < 64 ? 0xff : 0xffff;
-      const __m512i halves = _mm512_xor_si512(_mm512_shuffle_epi8(_mm512_maskz_loadu_epi32(some, codes + i), order), offset);
-      _mm512_mask_storeu_epi32(codes + i, some, halves);
+      __m512i wide[4];
+      for (int j = 0; j < 4; j++) wide[j] = i + j * W < count ? _mm512_cvtps_epi32(mul(v[i / W + j], inverse)) : _mm512_setzero_si512();
+      const __m512i packed = _mm512_packs_epi16(_mm512_packs_epi32(wide[0], wide[1]), _mm512_packs_epi32(wide[2], wide[3]));
+      const __m512i halves = _mm512_xor_si512(_mm512_shuffle_epi8(_mm512_permutexvar_epi32(quads, packed), order), offset);
+      _mm512_mask_storeu_epi32(codes + i, count - i < 64 ? 0xff : 0xffff, halves);
       sums = _mm512_dpbusd_epi32(sums, halves, _mm512_maskz_shuffle_epi32(0x5555, halves, _MM_PERM_CDAB));
     }
     return -_mm512_reduce_add_epi32(sums);

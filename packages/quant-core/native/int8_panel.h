@@ -45,8 +45,11 @@ struct TileRows {
 struct QuadSums {
   static constexpr int kTop = 127;
 
-  // A group's codes into the order that sum() wants; returns their start.
-  static inline int32_t arrange(const int8_t* codes, int count) { return startFor(codes, count); }
+  // `count` floats times the third argument to codes, in the order that sum() wants; returns where their sums start.
+  static inline int32_t place(const F* v, int count, F inverse, int8_t* codes) {
+    for (int i = 0; i < count; i += 32) codes32(v + i / W, inverse, codes + i);
+    return startFor(codes, count);
+  }
 
   // The products of group g, inputs [begin, end): dot[r][v] of row r and vector v of weights [(end - begin) / 4, V, W, 4].
   // panelStarts: of the group, in vectors.
@@ -173,27 +176,35 @@ void multiplyGathered(const RoundedRows& x, const int32_t* rows, int64_t count, 
   }
 }
 
-// Floats to codes of magnitudes up to Top, `count` of them, a multiple of 32 and at most kPanelGroup; returns their scale.
+// The scale of codes up to Top of `count` floats, a multiple of 32 and at most kPanelGroup, and what those are multiplied with.
+template <int Top>
+struct GroupScale {
+  float d;
+  F inverse;
+
+  GroupScale(const F* v, int count) {
+    const float largest = largestOf(v, count / W);
+    const bool none = largest <= 1e-30f;
+    d = none ? 0.0f : largest / (float)Top;
+    inverse = splat(none ? 0.0f : (float)Top / largest);
+  }
+};
+
+// Floats to codes; returns their scale.
 template <int Top>
 inline float roundGroup(const F* v, int count, int8_t* codes) {
-  const float largest = largestOf(v, count / W);
-  const bool none = largest <= 1e-30f;
-  const F inverse = splat(none ? 0.0f : (float)Top / largest);
-  for (int i = 0; i < count; i += 32) codes32(v + i / W, inverse, codes + i);
-  return none ? 0.0f : largest / (float)Top;
-}
-
-template <int Top>
-inline float roundFloats(const float* x, int count, int8_t* codes) {
-  F v[kPanelGroup / W];
-  for (int i = 0; i < count / W; i++) v[i] = load(x + i * W);
-  return roundGroup<Top>(v, count, codes);
+  const GroupScale<Top> scale(v, count);
+  for (int i = 0; i < count; i += 32) codes32(v + i / W, scale.inverse, codes + i);
+  return scale.d;
 }
 
 template <class Sums>
 inline void roundActivations(const float* x, int count, int8_t* codes, float* d, int32_t* start) {
-  *d = roundFloats<Sums::kTop>(x, count, codes);
-  *start = Sums::arrange(codes, count);
+  F v[kPanelGroup / W];
+  for (int i = 0; i < count / W; i++) v[i] = load(x + i * W);
+  const GroupScale<Sums::kTop> scale(v, count);
+  *d = scale.d;
+  *start = Sums::place(v, count, scale.inverse, codes);
 }
 
 template <class Sums>
@@ -230,7 +241,12 @@ void coarsenScaled(int8_t* codes, const float* scales, const float* shifts, int 
 
 template <int Top>
 void coarsenFloats(const float* x, int64_t k, int8_t* codes, float* coarse) {
-  for (; k > 0; k -= kPanelGroup, x += kPanelGroup, codes += kPanelGroup) *coarse++ = roundFloats<Top>(x, k < kPanelGroup ? (int)k : kPanelGroup, codes);
+  for (; k > 0; k -= kPanelGroup, x += kPanelGroup, codes += kPanelGroup) {
+    const int count = k < kPanelGroup ? (int)k : kPanelGroup;
+    F v[kPanelGroup / W];
+    for (int i = 0; i < count / W; i++) v[i] = load(x + i * W);
+    *coarse++ = roundGroup<Top>(v, count, codes);
+  }
 }
 
 // The scales of a panel, and its codes through `column(first, outs, tile, vectors, v)`: outputs [first, first + outs), at most
