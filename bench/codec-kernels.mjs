@@ -6,11 +6,11 @@
 //
 // Build first: npx pnpm build. The limits need a C++ compiler (CXX or c++).
 import { availableParallelism } from "node:os";
-import { parseArgs } from "node:util";
 import { GGML_TYPES, selectDevice, weightByteLength } from "../packages/quant-core/dist/index.js";
 import { loadAddon } from "../packages/quant-core/dist/backends/native/addon.js";
 import { RandomWeights } from "../packages/cli-core/dist/bench/random-weights.js";
 import { measureLimits } from "./limits.mjs";
+import { readOptions } from "./options.mjs";
 
 /** Different filters of a shape follow each other, as the layers of a model do, up to this size. */
 const WORKING_SET_BYTES = 48 * 2 ** 20;
@@ -44,17 +44,15 @@ const SNAKES = [
   [96, 1920, 7],
 ];
 
-const { values: flags } = parseArgs({
-  options: {
-    frames: { type: "string", default: "4" },
-    threads: { type: "string", default: [...new Set([1, availableParallelism()])].join(",") },
-    types: { type: "string", default: "F32,BF16,Q8_0" },
-    levels: { type: "string" },
-    backends: { type: "string", default: "native,wasm" },
-    precision: { type: "string", default: "fast" },
-    runs: { type: "string", default: "9" },
-    json: { type: "boolean", default: false },
-  },
+const flags = readOptions(import.meta.url, {
+  frames: { type: "string", default: "4" },
+  threads: { type: "string", default: [...new Set([1, availableParallelism()])].join(",") },
+  types: { type: "string", default: "F32,BF16,Q8_0" },
+  levels: { type: "string" },
+  backends: { type: "string", default: "native,wasm" },
+  precision: { type: "string", default: "fast" },
+  runs: { type: "string", default: "9" },
+  json: { type: "boolean", default: false },
 });
 const list = (text) => text.split(",").filter((part) => part !== "");
 const frames = Number(flags.frames);

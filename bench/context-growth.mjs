@@ -8,24 +8,22 @@
 // Build first: npx pnpm build.
 import { availableParallelism, cpus, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { spreadOf } from "../packages/cli-core/dist/index.js";
 import { SYNTHETIC_SIZES } from "../packages/asr-cli/dist/bench/shapes.js";
 import { syntheticModel } from "../packages/asr-cli/dist/bench/synthetic-model.js";
 import { DecoderBench } from "./decoder.mjs";
+import { readOptions } from "./options.mjs";
 
-const { values: flags } = parseArgs({
-  options: {
-    size: { type: "string", default: "qwen3-asr-0.6b" },
-    qtype: { type: "string", default: "q8_0" },
-    prefill: { type: "string", default: "100,200,400,800,1600" },
-    contexts: { type: "string", default: "400,4000" },
-    "decode-tokens": { type: "string", default: "16" },
-    threads: { type: "string", default: String(availableParallelism()) },
-    runs: { type: "string", default: "5" },
-    cache: { type: "string", default: join(tmpdir(), "voxquant-bench") },
-    json: { type: "boolean", default: false },
-  },
+const flags = readOptions(import.meta.url, {
+  size: { type: "string", default: "qwen3-asr-0.6b" },
+  qtype: { type: "string", default: "q8_0" },
+  prefill: { type: "string", default: "100,200,400,800,1600" },
+  contexts: { type: "string", default: "400,4000" },
+  "decode-tokens": { type: "string", default: "16" },
+  threads: { type: "string", default: String(availableParallelism()) },
+  runs: { type: "string", default: "5" },
+  cache: { type: "string", default: join(tmpdir(), "voxquant-bench") },
+  json: { type: "boolean", default: false },
 });
 if (!Object.hasOwn(SYNTHETIC_SIZES, flags.size)) {
   console.error(`--size: ${flags.size} is none of ${Object.keys(SYNTHETIC_SIZES).join(", ")}`);

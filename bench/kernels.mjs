@@ -6,7 +6,6 @@
 //
 // Build first: npx pnpm build. The limits need a C++ compiler (CXX or c++).
 import { availableParallelism, cpus, loadavg } from "node:os";
-import { parseArgs } from "node:util";
 import {
   GGML_TYPES,
   describeBackend,
@@ -18,23 +17,22 @@ import {
 import { loadAddon } from "../packages/quant-core/dist/backends/native/addon.js";
 import { RandomWeights } from "../packages/cli-core/dist/index.js";
 import { measureLimits } from "./limits.mjs";
+import { readOptions } from "./options.mjs";
 
 const WORKING_SET_BYTES = 256 * 2 ** 20;
 /** One measurement calls a kernel for at least this long. */
 const MEASURE_MS = 150;
 
-const { values: flags } = parseArgs({
-  options: {
-    threads: { type: "string", default: [...new Set([1, availableParallelism()])].join(",") },
-    types: { type: "string", default: "Q8_0,Q4_0,Q4_K,Q6_K,F16,BF16,F32" },
-    shapes: { type: "string", default: "3072x1024,1024x3072" },
-    rows: { type: "string", default: "1,8,128,402" },
-    levels: { type: "string" },
-    backends: { type: "string", default: "native,wasm" },
-    precision: { type: "string", default: "fast" },
-    runs: { type: "string", default: "5" },
-    json: { type: "boolean", default: false },
-  },
+const flags = readOptions(import.meta.url, {
+  threads: { type: "string", default: [...new Set([1, availableParallelism()])].join(",") },
+  types: { type: "string", default: "Q8_0,Q4_0,Q4_K,Q6_K,F16,BF16,F32" },
+  shapes: { type: "string", default: "3072x1024,1024x3072" },
+  rows: { type: "string", default: "1,8,128,402" },
+  levels: { type: "string" },
+  backends: { type: "string", default: "native,wasm" },
+  precision: { type: "string", default: "fast" },
+  runs: { type: "string", default: "5" },
+  json: { type: "boolean", default: false },
 });
 const list = (text) => text.split(",").filter((part) => part !== "");
 const numbers = (text) => list(text).map(Number);

@@ -12,20 +12,18 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism, cpus, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
+import { readOptions } from "./options.mjs";
 
-const { values: flags } = parseArgs({
-  options: {
-    folder: { type: "string" },
-    types: { type: "string", default: "q8_0,q6_k,q4_0" },
-    threads: { type: "string", default: [...new Set([1, availableParallelism()])].join(",") },
-    runs: { type: "string", default: "2" },
-    layout: { type: "string", default: "checkpoint" },
-    scope: { type: "string", default: "all" },
-    python: { type: "string" },
-    keep: { type: "boolean", default: false },
-    convert: { type: "string" }, // the child process: options of quantizeCheckpoint as JSON
-  },
+const flags = readOptions(import.meta.url, {
+  folder: { type: "string" },
+  types: { type: "string", default: "q8_0,q6_k,q4_0" },
+  threads: { type: "string", default: [...new Set([1, availableParallelism()])].join(",") },
+  runs: { type: "string", default: "2" },
+  layout: { type: "string", default: "checkpoint" },
+  scope: { type: "string", default: "all" },
+  python: { type: "string" },
+  keep: { type: "boolean", default: false },
+  convert: { type: "string" }, // the child process: options of quantizeCheckpoint as JSON
 });
 if (flags.convert !== undefined) await convert(JSON.parse(flags.convert));
 else measure();

@@ -7,21 +7,19 @@
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import { memoryNow, peakBytes, slopeOf } from "./process-memory.mjs";
+import { readOptions } from "./options.mjs";
 
 /** Measurements of a run. */
 const POINTS = 100;
 
 const path = (name) => fileURLToPath(new URL(name, import.meta.url));
-const { values: flags } = parseArgs({
-  options: {
-    words: { type: "string", default: "5000" },
-    backends: { type: "string", default: "native,wasm" },
-    model: { type: "string", default: path("../models/qwen3-tts-mini") },
-    json: { type: "boolean", default: false },
-    backend: { type: "string" }, // the child process of one backend, with --expose-gc
-  },
+const flags = readOptions(import.meta.url, {
+  words: { type: "string", default: "5000" },
+  backends: { type: "string", default: "native,wasm" },
+  model: { type: "string", default: path("../models/qwen3-tts-mini") },
+  json: { type: "boolean", default: false },
+  backend: { type: "string" }, // the child process of one backend, with --expose-gc
 });
 const words = Number(flags.words);
 if (!(Number.isInteger(words) && words >= 100)) {

@@ -8,21 +8,19 @@
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import { memoryNow, slopeOf } from "./process-memory.mjs";
+import { readOptions } from "./options.mjs";
 
 const SAMPLES = ["kitchen-light-en", "fenster-de", "timer-en", "pogoda-ru"];
 
 const path = (name) => fileURLToPath(new URL(name, import.meta.url));
-const { values: flags } = parseArgs({
-  options: {
-    runs: { type: "string", default: "1000" },
-    backends: { type: "string", default: "native,wasm" },
-    model: { type: "string", default: path("../models/qwen3-asr-mini") },
-    audio: { type: "string", multiple: true },
-    json: { type: "boolean", default: false },
-    backend: { type: "string" }, // the child process of one backend, with --expose-gc
-  },
+const flags = readOptions(import.meta.url, {
+  runs: { type: "string", default: "1000" },
+  backends: { type: "string", default: "native,wasm" },
+  model: { type: "string", default: path("../models/qwen3-asr-mini") },
+  audio: { type: "string", multiple: true },
+  json: { type: "boolean", default: false },
+  backend: { type: "string" }, // the child process of one backend, with --expose-gc
 });
 const runs = Number(flags.runs);
 if (!(Number.isInteger(runs) && runs >= 10)) {

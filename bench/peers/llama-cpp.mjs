@@ -14,26 +14,24 @@ import { existsSync, statSync } from "node:fs";
 import { availableParallelism, cpus, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import { openCheckpoint, quantizeCheckpoint } from "../../packages/quant-core/dist/index.js";
 import { spreadOf } from "../../packages/cli-core/dist/index.js";
 import { syntheticModel } from "../../packages/asr-cli/dist/bench/synthetic-model.js";
 import { quantizeProfileOf } from "../../packages/asr-cli/dist/family.js";
 import { measureLimits } from "../limits.mjs";
+import { readOptions } from "../options.mjs";
 
-const { values: flags } = parseArgs({
-  options: {
-    "installed-in": { type: "string" },
-    size: { type: "string", default: "qwen3-asr-0.6b" },
-    qtypes: { type: "string", default: "Q8_0,Q4_0" },
-    "prefill-tokens": { type: "string", default: "402" },
-    context: { type: "string" },
-    "decode-tokens": { type: "string", default: "48" },
-    threads: { type: "string", default: String(availableParallelism()) },
-    runs: { type: "string", default: "5" },
-    passes: { type: "string", default: "2" },
-    cache: { type: "string", default: join(tmpdir(), "voxquant-bench") },
-  },
+const flags = readOptions(import.meta.url, {
+  "installed-in": { type: "string" },
+  size: { type: "string", default: "qwen3-asr-0.6b" },
+  qtypes: { type: "string", default: "Q8_0,Q4_0" },
+  "prefill-tokens": { type: "string", default: "402" },
+  context: { type: "string" },
+  "decode-tokens": { type: "string", default: "48" },
+  threads: { type: "string", default: String(availableParallelism()) },
+  runs: { type: "string", default: "5" },
+  passes: { type: "string", default: "2" },
+  cache: { type: "string", default: join(tmpdir(), "voxquant-bench") },
 });
 if (flags["installed-in"] === undefined) {
   console.error(

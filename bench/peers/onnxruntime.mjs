@@ -14,7 +14,6 @@ import { availableParallelism, cpus, loadavg } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
-import { parseArgs } from "node:util";
 import {
   dequantize,
   selectDevice,
@@ -24,6 +23,7 @@ import {
 import { RandomWeights, spreadOf } from "../../packages/cli-core/dist/index.js";
 import { SYNTHETIC_SIZES } from "../../packages/asr-cli/dist/bench/shapes.js";
 import { FLOAT, OnnxGraph, UINT8 } from "./onnx-writer.mjs";
+import { readOptions } from "../options.mjs";
 
 /** So many weights that they come from memory, unless the decoder has fewer. */
 const WORKING_SET_BYTES = 256 * 2 ** 20;
@@ -35,15 +35,13 @@ const BLOCK = 32;
 /** accuracy_level of MatMulNBits: activations may be rounded to int8. */
 const INT8_ACTIVATIONS = 4;
 
-const { values: flags } = parseArgs({
-  options: {
-    "installed-in": { type: "string" },
-    size: { type: "string", default: "qwen3-asr-0.6b" },
-    types: { type: "string", default: "F32,Q8_0,Q4_0" },
-    rows: { type: "string", default: "1,402" },
-    threads: { type: "string", default: String(availableParallelism()) },
-    runs: { type: "string", default: "5" },
-  },
+const flags = readOptions(import.meta.url, {
+  "installed-in": { type: "string" },
+  size: { type: "string", default: "qwen3-asr-0.6b" },
+  types: { type: "string", default: "F32,Q8_0,Q4_0" },
+  rows: { type: "string", default: "1,402" },
+  threads: { type: "string", default: String(availableParallelism()) },
+  runs: { type: "string", default: "5" },
 });
 if (flags["installed-in"] === undefined) {
   console.error(

@@ -7,18 +7,16 @@
 import { createRequire } from "node:module";
 import { cpus, loadavg } from "node:os";
 import { pathToFileURL } from "node:url";
-import { parseArgs } from "node:util";
 import { GGML_TYPES, selectDevice, weightByteLength } from "../../packages/quant-core/dist/index.js";
 import { RandomWeights, spreadOf } from "../../packages/cli-core/dist/index.js";
+import { readOptions } from "../options.mjs";
 
 const MEASURE_MS = 150;
-const { values: flags } = parseArgs({
-  options: {
-    shape: { type: "string", default: "3072x1024" },
-    rows: { type: "string", default: "1,128,402" },
-    types: { type: "string", default: "Q8_0,Q4_0" },
-    runs: { type: "string", default: "7" },
-  },
+const flags = readOptions(import.meta.url, {
+  shape: { type: "string", default: "3072x1024" },
+  rows: { type: "string", default: "1,128,402" },
+  types: { type: "string", default: "Q8_0,Q4_0" },
+  runs: { type: "string", default: "7" },
 });
 const [out, inputs] = flags.shape.split("x").map(Number);
 const types = flags.types.split(",");
