@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "elementwise.h"
+#include "int8_gemm.h"
 #include "linear.h"
 #include "rope.h"
 
@@ -57,8 +58,13 @@ const float* layerBody(const DecoderLayer& layer, const RowMaker& makeNormed, co
     const WeightMatrix weights[2] = {layer.gate, layer.up};
     float *const outs[2] = {gate, up}, *const down = projected + at;
     const RowMaker makeNorm = normedSum(x + at, down, layer.mlpNorm, layer.eps, hidden, sum + at);
-    linearOfMade(makeNorm, kRmsNormCost, norms + at, count, 2, weights, noBias, outs, layer.fast);
-    linearOfMade(makeActivated, kSiluMulCost, gate, count, 1, &layer.down, noBias, &down, layer.fast);
+    if (count > kGemvRows && layer.fast && int8Weight(layer.gate) && int8Weight(layer.up)) {
+      int8Gated(makeNorm, kRmsNormCost, count, layer.gate, layer.up, gate);
+      linear(gate, count, 1, &layer.down, noBias, &down, layer.fast);
+    } else {
+      linearOfMade(makeNorm, kRmsNormCost, norms + at, count, 2, weights, noBias, outs, layer.fast);
+      linearOfMade(makeActivated, kSiluMulCost, gate, count, 1, &layer.down, noBias, &down, layer.fast);
+    }
   }
   return projected;
 }

@@ -1,5 +1,7 @@
 #include "int8_gemm.h"
 
+#include <string.h>
+
 #include <algorithm>
 #include <vector>
 
@@ -36,17 +38,52 @@ RoundedRows roundRows(const RowMaker& make, double nanosecondsEach, int64_t rows
   return rounded;
 }
 
-Int8Panel packWeights(const WeightMatrix& weight, int64_t begin, int64_t end) {
-  const int64_t k = weight.in, groups = panelGroups(k), outs = end - begin;
-  uint8_t* memory = static_cast<uint8_t*>(scratch(kScratchPanel, kPanelOuts * (k + groups * 8)));
+int64_t panelBytes(int64_t k) { return kPanelOuts * (k + panelGroups(k) * 8); }
+
+Int8Panel packWeights(const WeightMatrix& weight, const PanelRun& run, uint8_t* memory) {
+  const int64_t k = weight.in, groups = panelGroups(k), outs = run.end - run.begin;
   float* const scales = reinterpret_cast<float*>(memory + kPanelOuts * k);
   const Int8Panel panel = {k, (int)outs, memory, scales, reinterpret_cast<int32_t*>(scales + kPanelOuts * groups)};
   float* coarse = static_cast<float*>(scratch(kScratchRow, outs * (k + groups * 4) + k * 8));
   void* space = coarse + outs * groups;
   int8_t* codes = static_cast<int8_t*>(space) + k * 8;
-  for (int64_t o = 0; o < outs; o++) isa().int8->coarsen(weight, begin + o, codes + o * k, coarse + o * groups, space);
+  for (int64_t o = 0; o < outs; o++) isa().int8->coarsen(weight, run.begin + o, codes + o * k, coarse + o * groups, space);
   isa().int8->pack(codes, coarse, panel);
   return panel;
+}
+
+// Of nearly equal width, so that threads that get as many panels get as much work.
+std::vector<PanelRun> panelsOf(int weightCount, const WeightMatrix* weights) {
+  std::vector<PanelRun> panels;
+  for (int i = 0; i < weightCount; i++) {
+    const int64_t units = (weights[i].out + kPanelUnit - 1) / kPanelUnit, count = (weights[i].out + kPanelOuts - 1) / kPanelOuts;
+    for (int64_t p = 0; p < count; p++)
+      panels.push_back({i, units * p / count * kPanelUnit, std::min(weights[i].out, units * (p + 1) / count * kPanelUnit)});
+  }
+  return panels;
+}
+
+// Of what lies behind a panel in its matrix, as much again, which most often comes next: the part for one of `parts`.
+struct Ahead {
+  const uint8_t* from;
+  int64_t bytes;
+
+  Ahead(const WeightMatrix& weight, const PanelRun& run, int64_t part = 0, int64_t parts = 1) {
+    const int64_t all = std::min(weight.out - run.end, run.end - run.begin) * weight.rowBytes, begin = all * part / parts;
+    from = weight.row(run.end) + begin;
+    bytes = all * (part + 1) / parts - begin;
+  }
+};
+
+// Calls work(panel, first row, end of rows) for all of them.
+template <class Work>
+void forPanels(const std::vector<PanelRun>& panels, int64_t rows, double macs, Work&& work) {
+  const int64_t wanted = (kTasksPerThread * threads() + (int64_t)panels.size() - 1) / (int64_t)panels.size();
+  const int64_t runs = std::max<int64_t>(1, std::min(wanted, rows / kFewestRows)), runRows = (rows + runs - 1) / runs;
+  parallelFor((int64_t)panels.size() * runs, macs / kMacsPerNanosecond, [&](int64_t task) {
+    const int64_t first = task % runs * runRows, last = std::min(rows, first + runRows);
+    if (first < last) work(panels[task / runs], first, last);
+  });
 }
 
 }  // namespace
@@ -57,27 +94,35 @@ void int8Linear(const RowMaker& make, double nanosecondsEach, int64_t rows, int 
                 const float* const* biases, float* const* outs) {
   const int64_t k = weights[0].in;
   const RoundedRows rounded = roundRows(make, nanosecondsEach, rows, k);
-  std::vector<PanelRun> panels;
   double outputs = 0;
-  for (int i = 0; i < weightCount; i++) {
-    outputs += (double)weights[i].out;
-    // Of nearly equal width, so that threads that get as many panels get as much work.
-    const int64_t units = (weights[i].out + kPanelUnit - 1) / kPanelUnit, count = (weights[i].out + kPanelOuts - 1) / kPanelOuts;
-    for (int64_t p = 0; p < count; p++)
-      panels.push_back({i, units * p / count * kPanelUnit, std::min(weights[i].out, units * (p + 1) / count * kPanelUnit)});
-  }
-  const int64_t wanted = (kTasksPerThread * threads() + (int64_t)panels.size() - 1) / (int64_t)panels.size();
-  const int64_t runs = std::max<int64_t>(1, std::min(wanted, rows / kFewestRows)), runRows = (rows + runs - 1) / runs;
-  parallelFor((int64_t)panels.size() * runs, outputs * (double)(rows * k) / kMacsPerNanosecond, [&](int64_t task) {
-    const PanelRun& run = panels[task / runs];
+  for (int i = 0; i < weightCount; i++) outputs += (double)weights[i].out;
+  forPanels(panelsOf(weightCount, weights), rows, outputs * (double)(rows * k), [&](const PanelRun& run, int64_t first, int64_t last) {
     const WeightMatrix& weight = weights[run.weight];
-    const int64_t first = task % runs * runRows, last = std::min(rows, first + runRows);
-    if (first >= last) return;
-    const Int8Panel panel = packWeights(weight, run.begin, run.end);
+    const Int8Panel panel = packWeights(weight, run, static_cast<uint8_t*>(scratch(kScratchPanel, panelBytes(k))));
     const float* bias = biases[run.weight] ? biases[run.weight] + run.begin : nullptr;
-    const int64_t ahead = std::min(weight.out - run.end, run.end - run.begin) * weight.rowBytes;
-    isa().int8->multiply(rounded, first, last, panel, bias, outs[run.weight] + first * weight.out + run.begin, weight.out,
-                         weight.row(run.end), ahead);
+    const Ahead ahead(weight, run);
+    isa().int8->multiply(rounded, first, last, panel, bias, outs[run.weight] + first * weight.out + run.begin, weight.out, ahead.from, ahead.bytes);
+  });
+}
+
+void int8Gated(const RowMaker& make, double nanosecondsEach, int64_t rows, const WeightMatrix& gate, const WeightMatrix& up, float* out) {
+  constexpr int64_t kRowsTogether = 32;
+  const int64_t k = gate.in, bytes = panelBytes(k);
+  const RoundedRows rounded = roundRows(make, nanosecondsEach, rows, k);
+  forPanels(panelsOf(1, &gate), rows, 2.0 * (double)(gate.out * rows * k), [&](const PanelRun& run, int64_t first, int64_t last) {
+    uint8_t* const memory = static_cast<uint8_t*>(scratch(kScratchPanel, 2 * bytes));
+    const Int8Panel gates = packWeights(gate, run, memory), ups = packWeights(up, run, memory + bytes);
+    const int64_t outs = run.end - run.begin, blocks = (last - first + kRowsTogether - 1) / kRowsTogether;
+    float* const g = static_cast<float*>(scratch(kScratchTile, 2 * kRowsTogether * kPanelOuts * 4));
+    float* const u = g + kRowsTogether * kPanelOuts;
+    for (int64_t block = 0; block < blocks; block++) {
+      const int64_t row = first + block * kRowsTogether, end = std::min(last, row + kRowsTogether);
+      const Ahead nextGates(gate, run, block, blocks), nextUps(up, run, block, blocks);
+      isa().int8->multiply(rounded, row, end, gates, nullptr, g, outs, nextGates.from, nextGates.bytes);
+      isa().int8->multiply(rounded, row, end, ups, nullptr, u, outs, nextUps.from, nextUps.bytes);
+      isa().siluMul(g, u, (end - row) * outs, g);
+      for (int64_t r = row; r < end; r++) memcpy(out + r * gate.out + run.begin, g + (r - row) * outs, (size_t)outs * 4);
+    }
   });
 }
 

@@ -11,4 +11,8 @@ bool int8Weight(const WeightMatrix& weight);
 void int8Linear(const RowMaker& make, double nanosecondsEach, int64_t rows, int weightCount, const WeightMatrix* weights,
                 const float* const* biases, float* const* outs);
 
+// out [rows, gate.out] = silu(x . gate^T) * (x . up^T) of rows as in linearOfMade(); both weights such, of one shape. Half as
+// many floats leave the cache: where cores do not share one, what threads hand over to each other is what takes time.
+void int8Gated(const RowMaker& make, double nanosecondsEach, int64_t rows, const WeightMatrix& gate, const WeightMatrix& up, float* out);
+
 }  // namespace voxquant
