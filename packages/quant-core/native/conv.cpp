@@ -53,12 +53,9 @@ struct Int8Filter {
   uint8_t* memory;
 
   int64_t panels() const { return (outs + kPanelOuts - 1) / kPanelOuts; }
-  int64_t panelBytes() const { return kPanelOuts * (channels + panelGroups(channels) * 8); }
   int outsOf(int64_t index) const { return (int)std::min<int64_t>(kPanelOuts, outs - index * kPanelOuts); }
   Int8Panel panel(int64_t index, int64_t tap) const {
-    uint8_t* const at = memory + (index * taps + tap) * panelBytes();
-    float* const scales = reinterpret_cast<float*>(at + kPanelOuts * channels);
-    return {channels, outsOf(index), at, scales, reinterpret_cast<int32_t*>(scales + kPanelOuts * panelGroups(channels))};
+    return panelIn(memory + (index * taps + tap) * panelBytes(channels), channels, outsOf(index));
   }
 };
 
@@ -78,7 +75,7 @@ Int8Filter int8Filter(const WeightMatrix& weight, int64_t taps, KeptFilter& kept
   const int64_t channels = weight.in / taps;
   Int8Filter filter = {wholeVectors(channels), taps, weight.out, kept.memory.get()};
   if (filter.memory && kept.level == isa().int8 && kept.taps == taps) return filter;
-  const int64_t bytes = filter.panels() * taps * filter.panelBytes();
+  const int64_t bytes = filter.panels() * taps * panelBytes(filter.channels);
   kept.level = nullptr;  // until the memory is filled
   kept.memory.reset(static_cast<uint8_t*>(aligned_alloc(64, (size_t)((bytes + 63) / 64 * 64))));
   if (!kept.memory) throw std::bad_alloc();

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "elementwise.h"
-#include "int8_gemm.h"
 #include "linear.h"
 #include "rope.h"
 
@@ -49,22 +48,12 @@ const float* layerBody(const DecoderLayer& layer, const RowMaker& makeNormed, co
   linear(mixed, rows, 1, &layer.output, noBias, &projected, layer.fast);
 
   float *gate = memory + rows * hidden, *up = gate + mlpRows * wide;
-  const RowMaker makeActivated = [=](int64_t row, float* space) {
-    isa().siluMul(gate + row * wide, up + row * wide, wide, space);
-    return space;
-  };
   for (int64_t first = 0; first < rows; first += mlpRows) {
     const int64_t count = std::min(mlpRows, rows - first), at = first * hidden;
-    const WeightMatrix weights[2] = {layer.gate, layer.up};
-    float *const outs[2] = {gate, up}, *const down = projected + at;
+    float* const down = projected + at;
     const RowMaker makeNorm = normedSum(x + at, down, layer.mlpNorm, layer.eps, hidden, sum + at);
-    if (count > kGemvRows && layer.fast && int8Weight(layer.gate) && int8Weight(layer.up)) {
-      int8Gated(makeNorm, kRmsNormCost, count, layer.gate, layer.up, gate);
-      linear(gate, count, 1, &layer.down, noBias, &down, layer.fast);
-    } else {
-      linearOfMade(makeNorm, kRmsNormCost, norms + at, count, 2, weights, noBias, outs, layer.fast);
-      linearOfMade(makeActivated, kSiluMulCost, gate, count, 1, &layer.down, noBias, &down, layer.fast);
-    }
+    gatedOfMade(makeNorm, kRmsNormCost, norms + at, count, layer.gate, layer.up, up, gate, layer.fast);
+    linear(gate, count, 1, &layer.down, noBias, &down, layer.fast);
   }
   return projected;
 }

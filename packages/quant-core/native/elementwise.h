@@ -8,7 +8,7 @@ namespace voxquant {
 constexpr int64_t kElementChunk = 16384;
 
 // Nanoseconds that an element takes.
-constexpr double kRmsNormCost = 0.3, kSiluMulCost = 0.6;
+constexpr double kRmsNormCost = 0.3;
 
 // body(begin, count) over [0, n)
 template <class Body>
@@ -34,7 +34,7 @@ inline void addAll(const float* a, const float* b, int64_t n, float* out) {
 
 // out = gate * sigmoid(gate) * up; out may be one of the inputs
 inline void siluMulAll(const float* gate, const float* up, int64_t n, float* out) {
-  forElements(n, kSiluMulCost, [&](int64_t begin, int64_t count) { isa().siluMul(gate + begin, up + begin, count, out + begin); });
+  forElements(n, 0.6, [&](int64_t begin, int64_t count) { isa().siluMul(gate + begin, up + begin, count, out + begin); });
 }
 
 inline void geluAll(const float* x, int64_t n, float* out) {

@@ -38,12 +38,9 @@ RoundedRows roundRows(const RowMaker& make, double nanosecondsEach, int64_t rows
   return rounded;
 }
 
-int64_t panelBytes(int64_t k) { return kPanelOuts * (k + panelGroups(k) * 8); }
-
 Int8Panel packWeights(const WeightMatrix& weight, const PanelRun& run, uint8_t* memory) {
   const int64_t k = weight.in, groups = panelGroups(k), outs = run.end - run.begin;
-  float* const scales = reinterpret_cast<float*>(memory + kPanelOuts * k);
-  const Int8Panel panel = {k, (int)outs, memory, scales, reinterpret_cast<int32_t*>(scales + kPanelOuts * groups)};
+  const Int8Panel panel = panelIn(memory, k, (int)outs);
   float* coarse = static_cast<float*>(scratch(kScratchRow, outs * (k + groups * 4) + k * 8));
   void* space = coarse + outs * groups;
   int8_t* codes = static_cast<int8_t*>(space) + k * 8;

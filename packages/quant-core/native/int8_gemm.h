@@ -7,12 +7,18 @@ namespace voxquant {
 // Whether the level takes this weight in int8 when fast.
 bool int8Weight(const WeightMatrix& weight);
 
+// Memory of a panel, aligned to 64, and the panel in it.
+inline int64_t panelBytes(int64_t k) { return kPanelOuts * (k + panelGroups(k) * 8); }
+inline Int8Panel panelIn(uint8_t* memory, int64_t k, int outs) {
+  float* const scales = reinterpret_cast<float*>(memory + kPanelOuts * k);
+  return {k, outs, memory, scales, reinterpret_cast<int32_t*>(scales + kPanelOuts * panelGroups(k))};
+}
+
 // linearOfMade() for such weights, one at least.
 void int8Linear(const RowMaker& make, double nanosecondsEach, int64_t rows, int weightCount, const WeightMatrix* weights,
                 const float* const* biases, float* const* outs);
 
-// out [rows, gate.out] = silu(x . gate^T) * (x . up^T) of rows as in linearOfMade(); both weights such, of one shape. Half as
-// many floats leave the cache: where cores do not share one, what threads hand over to each other is what takes time.
+// gatedOfMade() for such weights, both of one shape.
 void int8Gated(const RowMaker& make, double nanosecondsEach, int64_t rows, const WeightMatrix& gate, const WeightMatrix& up, float* out);
 
 }  // namespace voxquant

@@ -238,6 +238,16 @@ void linearOfMade(const RowMaker& make, double nanosecondsEach, float* floats, i
   linear(floats, rows, count, weights, biases, outs, fast);
 }
 
+void gatedOfMade(const RowMaker& make, double nanosecondsEach, float* floats, int64_t rows, const WeightMatrix& gate, const WeightMatrix& up,
+                 float* space, float* out, bool fast) {
+  if (rows > kGemvRows && fast && int8Weight(gate) && int8Weight(up)) return int8Gated(make, nanosecondsEach, rows, gate, up, out);
+  const WeightMatrix weights[2] = {gate, up};
+  const float* noBias[2] = {};
+  float* const outs[2] = {out, space};
+  linearOfMade(make, nanosecondsEach, floats, rows, 2, weights, noBias, outs, fast);
+  siluMulAll(out, space, rows * gate.out, out);
+}
+
 void linearArgmax(const float* x, int64_t rows, const WeightMatrix& weight, int32_t* out, bool fast) {
   if (rows == 0) return;
   if (rows > kGemvRows) {  // few at a time: the weights are read from the cache or from memory at a GEMV's speed
